@@ -1,0 +1,116 @@
+//! The envelope: what an agent posts, and what a collector answers.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    AccountName, AgentName, Class, Direction, Door, ProbeId, Record, Region, RouteName, ServiceName, Stage,
+    Text,
+};
+
+/// What an agent posts. One without records is a heartbeat.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Batch {
+    /// [`crate::VERSION`] of the writer.
+    pub protocol: u32,
+    /// Who speaks; must be the agent that the bearer token belongs to.
+    pub agent: AgentName,
+    /// Where it stands.
+    pub region: Region,
+    /// The agent's own version, for people.
+    pub software: Text,
+    /// The agent's steady clock when the batch was made. The collector reads it against its own clock,
+    /// so a wrong clock on an agent shifts nothing.
+    pub sent_at: Timestamp,
+    /// Every route this agent probes, so that one that never reports is missed too.
+    pub routes: Vec<RouteCard>,
+    /// How the agent is.
+    pub health: AgentHealth,
+    /// The records that changed, each in its newest revision.
+    pub records: Vec<Record>,
+}
+
+/// One route, as an agent announces it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouteCard {
+    /// Its name.
+    pub route: RouteName,
+    /// As in [`Record::service`].
+    pub service: ServiceName,
+    /// As in [`Record::reference`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<ServiceName>,
+    /// As in [`Record::direction`].
+    pub direction: Direction,
+    /// As in [`Record::door`].
+    pub door: Door,
+    /// Microseconds from one probe to the next.
+    pub interval_us: u64,
+    /// Microseconds a message may take.
+    pub deadline_us: u64,
+}
+
+/// How an agent is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentHealth {
+    /// Records whose newest revision was not acknowledged when the batch was made, this batch's included.
+    pub unacknowledged: u64,
+    /// Probes accepted and not seen yet.
+    pub in_flight: u64,
+    /// Scheduled probes that were not sent, since the agent started.
+    pub missed: u64,
+    /// How far the wall clock has moved from the steady clock since the agent started, in microseconds.
+    pub clock_drift_us: i64,
+    /// The mailboxes it watches.
+    #[serde(default)]
+    pub mailboxes: Vec<MailboxHealth>,
+    /// Trouble of its own: a ledger set aside, a disk that is full. Empty in health.
+    #[serde(default)]
+    pub complaints: Vec<Complaint>,
+}
+
+/// Whether an agent can look into a mailbox.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MailboxHealth {
+    /// The account's name in the agent's configuration.
+    pub account: AccountName,
+    /// The service or reference provider that holds it.
+    pub service: ServiceName,
+    /// Since when it is out of reach; `None` while it is watched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unreachable_since: Option<Timestamp>,
+    /// Where it fails, while it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<(Stage, Class, Text)>,
+}
+
+/// Trouble of an agent's own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Complaint {
+    /// A word for it: `ledger`, `disk`, `clock`, `overload`.
+    pub what: Text,
+    /// A sentence for a person.
+    pub words: Text,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// What a collector answers, with 200, after the batch is durable.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer {
+    /// [`crate::VERSION`] of the writer.
+    pub protocol: u32,
+    /// The collector's steady clock when the batch came in.
+    pub received_at: Timestamp,
+    /// What the agent may now forget: every record of the batch, in the revision that was sent.
+    pub acknowledged: Vec<Acknowledgement>,
+}
+
+/// One record that is durable at the collector, in this revision or a higher one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Acknowledgement {
+    /// The probe.
+    pub probe: ProbeId,
+    /// The revision the agent sent.
+    pub revision: u32,
+}
