@@ -1,6 +1,6 @@
 //! Text from outside: bounded, and free of what could act on a terminal, a log or a page.
 
-use std::fmt;
+use std::fmt::{self, Write};
 
 use serde::{Deserialize, Serialize};
 
@@ -27,8 +27,7 @@ impl Text {
                 '\r' => {}
                 '\t' => clean.push(' '),
                 c if is_harmless(c) => clean.push(c),
-                c if (c as u32) < 0x100 => clean.push_str(&format!("\\x{:02x}", c as u32)),
-                c => clean.push_str(&format!("\\u{{{:x}}}", c as u32)),
+                c => escape(&mut clean, c),
             }
             if clean.len() > Self::MAX - '…'.len_utf8() {
                 clean.truncate(kept);
@@ -57,6 +56,12 @@ impl Text {
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
+}
+
+fn escape(into: &mut String, c: char) {
+    let code = c as u32;
+    // Writing to a `String` cannot fail.
+    let _ = if code < 0x100 { write!(into, "\\x{code:02x}") } else { write!(into, "\\u{{{code:x}}}") };
 }
 
 fn is_harmless(c: char) -> bool {
