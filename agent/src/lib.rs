@@ -1,1 +1,35 @@
-//! placeholder
+//! The agent: probes a mail service from one place.
+//!
+//! ```text
+//! schedule -> resolve -> submit -> [ the mail service ] -> arrival -> verdict
+//!     └───────── casebook: one durable record in the ledger, revised at each step ─────────┘
+//!                                   ↓
+//!                                 ship: every unacknowledged revision, to the collector
+//! ```
+//!
+//! One file a stage, named after it. [`probe`] is the spine that calls them; [`casebook`] is the only
+//! way in which something is learned; [`verdict`] and the pace of [`arrival`] are pure. The agent
+//! knows no alerts, no SLO, and no other agent.
+
+pub mod arrival;
+pub mod breaker;
+pub mod casebook;
+pub mod check;
+pub mod config;
+pub mod imap;
+pub mod ledger;
+pub mod message;
+pub mod metrics;
+pub mod net;
+pub mod probe;
+pub mod resolve;
+pub mod schedule;
+pub mod serve;
+pub mod ship;
+pub mod submit;
+pub mod tls;
+pub mod trouble;
+pub mod verdict;
+mod wiring;
+
+pub use wiring::{Agent, Parts};

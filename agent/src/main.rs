@@ -1,2 +1,256 @@
-//! placeholder
-fn main() {}
+//! `mailsonar-agent`: arguments, logs, signals, and nothing else.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program speaks to its user")]
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use mailsonar_agent::check::{self, Event, Status};
+use mailsonar_agent::config::Config;
+use mailsonar_agent::ledger::Ledger;
+use mailsonar_agent::message::TagKey;
+use mailsonar_agent::net::Tcp;
+use mailsonar_agent::ship::{Http, Post};
+use mailsonar_agent::{Agent, Parts, serve};
+use mailsonar_clock::{SharedClock, SystemClock};
+use mailsonar_protocol::{Complaint, Record, Text};
+use mailsonar_settings::Duration;
+use tracing_subscriber::EnvFilter;
+
+/// Probes a mail service from one place: sends tagged messages and times their arrival.
+#[derive(Parser)]
+#[command(name = "mailsonar-agent", version, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+    /// How logs are written, to standard error. The level is in MAILSONAR_LOG (default: info).
+    #[arg(long, value_enum, default_value = "text", global = true)]
+    log_format: LogFormat,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Probe every route on its schedule, until stopped.
+    Run {
+        #[command(flatten)]
+        file: ConfigFile,
+    },
+    /// Send one probe over one route now, and say how it went.
+    ///
+    /// Exit codes: 0 delivered, 1 delivered slowly, 2 failed, 3 could not be determined.
+    Check(Check),
+    /// Work with the configuration file.
+    Config {
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+}
+
+#[derive(Subcommand)]
+enum ConfigCommand {
+    /// Read the file, and say what is wrong with it.
+    Check {
+        #[command(flatten)]
+        file: ConfigFile,
+    },
+}
+
+#[derive(Args)]
+struct ConfigFile {
+    /// The configuration file.
+    #[arg(long, short, env = "MAILSONAR_AGENT_CONFIG", default_value = "/etc/mailsonar/agent.toml")]
+    config: PathBuf,
+}
+
+#[derive(Args)]
+struct Check {
+    #[command(flatten)]
+    file: ConfigFile,
+    /// The route to probe.
+    #[arg(long, short)]
+    route: String,
+    /// From this latency on, a delivery in time counts as slow, such as "10s".
+    #[arg(long)]
+    slow: Option<Duration>,
+    /// How to say it.
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+    /// The same as --format json.
+    #[arg(long, conflicts_with = "format")]
+    json: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// A line a step as it happens, then a summary.
+    Text,
+    /// The record, as JSON.
+    Json,
+    /// One line in the Nagios plugin convention, with performance data.
+    Nagios,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum LogFormat {
+    Text,
+    Json,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    // The last resort of the libraries; our own TLS names its provider itself.
+    rustls::crypto::ring::default_provider().install_default().ok();
+    match arguments.command {
+        Command::Run { file } => {
+            logs(arguments.log_format, "info");
+            told(run(&file.config), 1)
+        }
+        Command::Check(check) => {
+            logs(arguments.log_format, "error");
+            told(one(&check), Status::Unknown as u8)
+        }
+        Command::Config { command: ConfigCommand::Check { file } } => told(config_check(&file.config), 2),
+    }
+}
+
+fn told(result: anyhow::Result<ExitCode>, otherwise: u8) -> ExitCode {
+    result.unwrap_or_else(|error| {
+        eprintln!("mailsonar-agent: {error:#}");
+        ExitCode::from(otherwise)
+    })
+}
+
+fn logs(format: LogFormat, level: &str) {
+    // The libraries log what they send, credentials included, at their lowest levels: never theirs.
+    let filter = std::env::var("MAILSONAR_LOG").unwrap_or_else(|_| level.to_owned());
+    let filter = EnvFilter::try_new(&filter).unwrap_or_else(|_| EnvFilter::new(level));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => builder.init(),
+        LogFormat::Json => builder.json().init(),
+    }
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(1024 * 1024).build()?)
+}
+
+fn config_check(path: &Path) -> anyhow::Result<ExitCode> {
+    let config = Config::load(path, &SystemClock::shared())?;
+    for warning in &config.warnings {
+        println!("warning: {warning}");
+    }
+    println!("{}: agent {} in region {}", path.display(), config.agent, config.region);
+    for route in &config.routes {
+        let card = &route.card;
+        let every = route.interval.as_secs_f64();
+        println!("  {:<24} {:<9} by {:<10} every {every} s", card.route, card.direction, card.door);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn run(path: &Path) -> anyhow::Result<ExitCode> {
+    let clock = SystemClock::shared();
+    let config = Config::load(path, &clock)?;
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    runtime()?.block_on(until_stopped(config, clock))
+}
+
+async fn until_stopped(config: Config, clock: SharedClock) -> anyhow::Result<ExitCode> {
+    let listen = config.listen;
+    tracing::info!(agent = %config.agent, region = %config.region, routes = config.routes.len(), "starting");
+    let parts = parts(&config, clock)?;
+    let agent = Agent::build(config, parts)?;
+    let metrics = agent.metrics();
+    let mut tasks = agent.run().await?;
+    if let Some(address) = listen {
+        let serving = serve::bind(address, metrics).await?;
+        tasks.spawn(async move {
+            if let Err(error) = serving.await {
+                tracing::error!(%error, "/metrics is not served any more");
+            }
+        });
+    }
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+        // Every task runs for ever; one that ends has panicked.
+        Some(Err(error)) = tasks.join_next() => anyhow::bail!("a part of the agent failed: {error}"),
+    }
+    tracing::info!("stopping; what is in flight is in the ledger");
+    Ok(ExitCode::SUCCESS)
+}
+
+fn parts(config: &Config, clock: SharedClock) -> anyhow::Result<Parts> {
+    let dir = &config.state_dir;
+    std::fs::create_dir_all(dir).with_context(|| format!("state_dir {}", dir.display()))?;
+    let opened = Ledger::open(&dir.join("ledger.db"), clock.now())?;
+    let mut complaints = Vec::new();
+    if let Some((aside, why)) = opened.set_aside {
+        let words = format!("the ledger was unreadable ({why}) and is kept as {}; a new one was begun", aside.display());
+        tracing::error!("{words}");
+        complaints.push(Complaint { what: "ledger".into(), words: Text::new(&words), since: clock.now() });
+    }
+    let key = TagKey::load_or_create(&dir.join("tag.key")).context("the tag key")?;
+    let post = config.ship.as_ref().map(Http::new).transpose().context("collector")?;
+    Ok(Parts {
+        clock,
+        network: Arc::new(Tcp),
+        ledger: opened.ledger,
+        key,
+        post: post.map(|post| Box::new(post) as Box<dyn Post>),
+        complaints,
+        listeners: Vec::new(),
+    })
+}
+
+fn one(check: &Check) -> anyhow::Result<ExitCode> {
+    let clock = SystemClock::shared();
+    let config = Config::load(&check.file.config, &clock)?;
+    let Some(route) = config.route(&check.route).cloned() else {
+        let known: Vec<_> = config.routes.iter().map(|route| route.name().as_str()).collect();
+        anyhow::bail!("there is no route {:?}; the file has {}", check.route, known.join(", "));
+    };
+    let format = if check.json { Format::Json } else { check.format };
+    let slow = check.slow.map(Duration::signed);
+    let hear = move |event| {
+        if format == Format::Text {
+            println!("{}", line(&event));
+        }
+    };
+    let record = runtime()?.block_on(check::check(config, route, clock, Arc::new(Tcp), hear))?;
+    match format {
+        Format::Text => summary(&record, slow),
+        Format::Json => println!("{}", serde_json::to_string_pretty(&record)?),
+        Format::Nagios => println!("{}", check::nagios_line(&record, slow)),
+    }
+    Ok(ExitCode::from(Status::of(&record, slow) as u8))
+}
+
+fn line(event: &Event) -> String {
+    match event {
+        Event::Step(step) => {
+            let millis = std::time::Duration::from_micros(step.took_us).as_secs_f64() * 1_000.0;
+            format!("  {:<9} {millis:>10.1} ms", step.stage)
+        }
+        Event::Accepted(words) => format!("  accepted  {words}"),
+    }
+}
+
+fn summary(record: &Record, slow: Option<jiff::SignedDuration>) {
+    let status = Status::of(record, slow).word();
+    println!("{status}: {} over {}: {}", record.verdict.outcome, record.route, record.verdict.reason);
+    if let Some(arrival) = &record.arrival {
+        let exact = std::time::Duration::from_micros(arrival.uncertainty_us).as_secs_f64() * 1_000.0;
+        println!("  seen in {} by {}, exact to {exact:.1} ms", arrival.folder, arrival.seen_by);
+    }
+    for evidence in &record.evidence {
+        let (stage, class, detail, peer) = (evidence.stage, evidence.class, &evidence.detail, &evidence.peer);
+        println!("  {stage}/{class}/{detail} {peer}: {}", evidence.words);
+    }
+}

@@ -1,0 +1,94 @@
+//! From nothing to a mailbox that can be looked into: DNS, TCP, TLS, sign-in; each step timed, each
+//! under its own deadline.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use mailsonar_protocol::{Class, Stage, StageTime};
+
+use super::Watcher;
+use crate::breaker::SignIn;
+use crate::imap::{self, Greeting, Limits, Session};
+use crate::net::BoxedStream;
+use crate::probe::micros_since;
+use crate::submit::TlsMode;
+use crate::tls::{self, Policy, Trust};
+use crate::trouble::Trouble;
+
+impl Watcher {
+    /// A session that is signed in.
+    pub(super) async fn connect(&self) -> Result<Session, Trouble> {
+        let host = &self.address.host;
+        let addresses = self.timed(Stage::Resolve, self.shared.resolver.addresses(host)).await?;
+        let first = addresses.first().map(|ip| SocketAddr::new(*ip, self.address.port));
+        let address =
+            first.ok_or_else(|| Trouble::new(Stage::Resolve, Class::Dns, "nodata", "the host has no address"))?;
+        let stream = self.timed(Stage::Connect, self.reach(address)).await?;
+        let (stream, greeting) = self.timed(Stage::Tls, self.protect(stream)).await?;
+        self.timed(Stage::Login, self.sign_in(stream, greeting)).await
+    }
+
+    async fn reach(&self, address: SocketAddr) -> Result<BoxedStream, Trouble> {
+        let (stage, limit) = (Stage::Connect, self.shared.config.connect);
+        let connecting = async {
+            let stream = self.shared.network.connect(address).await;
+            stream.map_err(|error| Trouble::from_io(stage, &error))
+        };
+        within(stage, limit, connecting).await
+    }
+
+    async fn protect(&self, mut stream: BoxedStream) -> Result<(BoxedStream, Greeting), Trouble> {
+        let limit = self.shared.config.tls;
+        match &self.address.tls {
+            TlsMode::Plaintext => Ok((stream, Greeting::Awaited)),
+            TlsMode::Tls(trust) => Ok((self.handshake(stream, trust).await?, Greeting::Awaited)),
+            // Opportunistic is for MX hosts; where credentials follow, TLS is required.
+            TlsMode::Starttls(trust) | TlsMode::Opportunistic(trust) => {
+                imap::starttls(&mut stream, limit).await?;
+                Ok((self.handshake(stream, trust).await?, Greeting::Seen))
+            }
+        }
+    }
+
+    async fn handshake(&self, stream: BoxedStream, trust: &Trust) -> Result<BoxedStream, Trouble> {
+        let handshake = tls::handshake(stream, &self.address.host, trust, Policy::Verified);
+        let (stream, _report) = within(Stage::Tls, self.shared.config.tls, handshake).await?;
+        Ok(stream)
+    }
+
+    async fn sign_in(&self, stream: BoxedStream, greeting: Greeting) -> Result<Session, Trouble> {
+        let mut session =
+            Session::open(stream, greeting, Limits::with_command(self.shared.config.command)).await?;
+        let permit = self.shared.breaker.ask(&self.address.account, Stage::Login).await?;
+        let credentials = &self.address.credentials;
+        let signed_in = session.login(&credentials.username, &credentials.password).await;
+        let refused = signed_in.as_ref().is_err_and(|trouble| trouble.class == Class::Auth);
+        let how = if refused { SignIn::Refused } else { SignIn::Harmless };
+        if let Err(error) = self.shared.breaker.tell(permit, how).await {
+            tracing::error!(%error, "a refused sign-in could not be written down");
+        }
+        signed_in.map(|()| session)
+    }
+
+    /// Does a step, and tells how long it took if it went well.
+    pub(super) async fn timed<T>(
+        &self,
+        stage: Stage,
+        step: impl Future<Output = Result<T, Trouble>>,
+    ) -> Result<T, Trouble> {
+        let begun = self.shared.clock.now();
+        let done = step.await?;
+        let took_us = micros_since(begun, self.shared.clock.now());
+        self.shared.observer.step(&self.address.account, &self.address.provider, StageTime { stage, took_us });
+        Ok(done)
+    }
+}
+
+async fn within<T>(
+    stage: Stage,
+    limit: Duration,
+    step: impl Future<Output = Result<T, Trouble>>,
+) -> Result<T, Trouble> {
+    tokio::time::timeout(limit, step).await.unwrap_or_else(|_| Err(Trouble::timeout(stage, limit)))
+}

@@ -1,0 +1,367 @@
+//! Looking into the mailbox: what is new, which of it is ours, and what became of it.
+//!
+//! UIDs only grow (RFC 3501, 2.3.1.1), so a folder whose messages up to some UID have been examined is
+//! completely searched by examining what lies behind. A look is complete when both folders' ends were
+//! reached and every command's own OK came.
+
+use std::time::Duration;
+
+use futures::future::join_all;
+use jiff::{SignedDuration, Timestamp};
+use mailsonar_protocol::{Class, ProbeId, SeenBy, Stage, StageTime, Text};
+
+use super::pace::{self, Budget, Means, Wait};
+use super::{Stray, Watcher};
+use crate::imap::{HeaderRow, IdleEnd, Search, Selected, Session};
+use crate::message::{self, Reading, Tag};
+use crate::probe::micros_since;
+use crate::trouble::Trouble;
+use crate::verdict::{CopyId, Fact, Sighting};
+
+/// The most of a message that is fetched to compare it: ours are much smaller.
+const BODY: u32 = 64 * 1024;
+
+/// A folder with more messages than this is scanned only as far back as the retention.
+const MANY: u32 = 20_000;
+
+/// How long a session lives.
+const RENEWAL: SignedDuration = SignedDuration::from_hours(24);
+
+/// How far behind a delivery an IDLE notice is taken to be, at most.
+const IDLE_LAG: SignedDuration = SignedDuration::from_secs(1);
+
+/// What a watcher remembers from one look to the next.
+#[derive(Debug)]
+pub(super) struct Eyes {
+    budget: Budget,
+    round_trip: Duration,
+    /// When the inbox was last known to hold nothing unexamined.
+    inbox_clear: Option<Timestamp>,
+    junk_clear: Option<Timestamp>,
+}
+
+impl Eyes {
+    pub(super) fn new(per_second: u32, now: Timestamp) -> Self {
+        let budget = Budget::new(per_second, now);
+        Self { budget, round_trip: Duration::ZERO, inbox_clear: None, junk_clear: None }
+    }
+}
+
+/// A folder, and how far it has been examined.
+#[derive(Debug)]
+struct Folder {
+    selected: Selected,
+    examined: u32,
+    junk: bool,
+}
+
+/// One of our messages, found in a folder.
+struct Find {
+    tag: Tag,
+    row: HeaderRow,
+}
+
+/// How the messages of one look came to be seen.
+#[derive(Debug, Clone, Copy)]
+struct View {
+    visible_at: Timestamp,
+    seen_by: SeenBy,
+    absent_at: Option<Timestamp>,
+}
+
+impl Watcher {
+    /// One session, from connecting until trouble. `Ok` when it has lived long enough: a fresh one scans
+    /// everything, and so finds what was left behind.
+    pub(super) async fn session(&mut self) -> Result<(), Trouble> {
+        let mut session = self.connect().await?;
+        let begun = self.shared.clock.now();
+        let folders = self.timed(Stage::Select, session.folders()).await?;
+        let junk_name = self.address.junk.clone().or(folders.junk);
+        let mut junk = match junk_name {
+            Some(name) => Some(self.scanned(&mut session, &name, true).await?),
+            None => None,
+        };
+        let mut inbox = self.scanned(&mut session, "INBOX", false).await?;
+        self.within_reach();
+        self.settle(begun).await;
+        loop {
+            let seen_by = self.wait(&mut session).await?;
+            self.look(&mut session, &mut inbox, junk.as_mut(), seen_by).await?;
+            if self.shared.clock.now().duration_since(begun) > RENEWAL {
+                session.logout().await;
+                return Ok(());
+            }
+        }
+    }
+
+    /// Selects a folder and examines all that is in it.
+    async fn scanned(&mut self, session: &mut Session, name: &str, junk: bool) -> Result<Folder, Trouble> {
+        let selected = self.timed(Stage::Select, session.select(name)).await?;
+        let begun = self.shared.clock.now();
+        let search = if selected.exists > MANY { Search::Since(self.horizon()) } else { Search::All };
+        let uids = if selected.exists == 0 { Vec::new() } else { session.uid_search(&search).await? };
+        let rows = session.fetch_headers(&uids).await?;
+        let absent_at = if junk { self.eyes.junk_clear } else { self.eyes.inbox_clear };
+        let examined = uids.last().copied().unwrap_or(0).max(selected.uidnext.unwrap_or(1).saturating_sub(1));
+        let mut folder = Folder { selected, examined, junk };
+        let view = View { visible_at: self.shared.clock.now(), seen_by: SeenBy::Scan, absent_at };
+        self.examine(session, &mut folder, rows, view).await?;
+        // What came between SELECT and the search's end lies behind `examined` or was found.
+        let view = View { visible_at: self.shared.clock.now(), ..view };
+        self.tail(session, &mut folder, view).await?;
+        self.clear(junk, begun);
+        Ok(folder)
+    }
+
+    fn horizon(&self) -> jiff::civil::Date {
+        // Two days more: SINCE compares dates only, in the server's time zone.
+        let back = self.shared.config.retention + SignedDuration::from_hours(48);
+        let now = self.shared.clock.now();
+        jiff::tz::Offset::UTC.to_datetime(now.saturating_sub(back).unwrap_or(now)).date()
+    }
+
+    fn clear(&mut self, junk: bool, at: Timestamp) {
+        *(if junk { &mut self.eyes.junk_clear } else { &mut self.eyes.inbox_clear }) = Some(at);
+    }
+
+    /// Waits until it is time to look, and says by what means the look was prompted.
+    async fn wait(&mut self, session: &mut Session) -> Result<SeenBy, Trouble> {
+        loop {
+            while let Ok(notice) = self.notices.try_recv() {
+                self.expected.hear(&notice);
+            }
+            let now = self.shared.clock.now();
+            let summary = self.expected.summary();
+            let means = Means {
+                brisk: self.shared.config.brisk,
+                can_idle: session.capabilities().can_idle(),
+                idle: self.shared.config.idle,
+                poll: self.shared.config.poll,
+                round_trip: self.eyes.round_trip,
+            };
+            match pace::wait(now, &summary, &means) {
+                Wait::Sleep(gap) => {
+                    let brisk = !self.expected.is_empty();
+                    let gap = if brisk { self.eyes.budget.spend(gap, now) } else { gap };
+                    tokio::select! {
+                        () = tokio::time::sleep(gap) => {
+                            return Ok(if brisk { SeenBy::Noop } else { SeenBy::Poll });
+                        }
+                        Some(notice) = self.notices.recv() => self.expected.hear(&notice),
+                    }
+                }
+                Wait::Idle(most) => {
+                    let mut heard = None;
+                    let interrupt = async { heard = self.notices.recv().await };
+                    let end = session.idle(most, interrupt).await?;
+                    if let Some(notice) = heard {
+                        self.expected.hear(&notice);
+                    }
+                    match end {
+                        IdleEnd::News => return Ok(SeenBy::Idle),
+                        IdleEnd::Timeout => return Ok(SeenBy::Poll),
+                        IdleEnd::Interrupted => {}
+                    }
+                }
+            }
+        }
+    }
+
+    /// Looks into the inbox, into Junk if that is due, and settles what is overdue.
+    async fn look(
+        &mut self,
+        session: &mut Session,
+        inbox: &mut Folder,
+        junk: Option<&mut Folder>,
+        seen_by: SeenBy,
+    ) -> Result<(), Trouble> {
+        let begun = self.shared.clock.now();
+        let news = session.noop().await?;
+        let seen_at = self.shared.clock.now();
+        self.eyes.round_trip = pace::since(begun, seen_at);
+        if news.grew || seen_by == SeenBy::Idle {
+            let view = View { visible_at: seen_at, seen_by, absent_at: self.absent(seen_by, begun) };
+            self.tail(session, inbox, view).await?;
+        }
+        self.clear(false, begun);
+        let overdue = !self.expected.overdue(begun).is_empty();
+        let age = self.expected.summary().youngest.map(|youngest| pace::since(youngest, begun));
+        let junk_age = self.eyes.junk_clear.map_or(Duration::MAX, |clear| pace::since(clear, begun));
+        let slow = seen_by == SeenBy::Poll || age.is_none();
+        if let Some(junk) = junk
+            && (overdue || slow || junk_age >= pace::junk_gap(age))
+        {
+            self.look_into_junk(session, inbox, junk).await?;
+        }
+        if overdue {
+            self.settle(begun).await;
+        }
+        Ok(())
+    }
+
+    /// When the inbox was last without what is new in it.
+    fn absent(&self, seen_by: SeenBy, begun: Timestamp) -> Option<Timestamp> {
+        let clear = self.eyes.inbox_clear?;
+        match seen_by {
+            SeenBy::Idle => Some(clear.max(begun.saturating_sub(IDLE_LAG).unwrap_or(clear))),
+            _ => Some(clear),
+        }
+    }
+
+    async fn look_into_junk(
+        &mut self,
+        session: &mut Session,
+        inbox: &mut Folder,
+        junk: &mut Folder,
+    ) -> Result<(), Trouble> {
+        let begun = self.shared.clock.now();
+        let status = session.status(&junk.selected.folder).await?;
+        let behind = status.uidnext > junk.examined.saturating_add(1);
+        if status.uidvalidity != junk.selected.uidvalidity {
+            let words = "the Junk folder was renumbered";
+            return Err(Trouble::new(Stage::Idle, Class::Protocol, "uidvalidity_changed", words));
+        }
+        if behind {
+            let view = View {
+                visible_at: self.shared.clock.now(),
+                seen_by: SeenBy::Poll,
+                absent_at: self.eyes.junk_clear,
+            };
+            junk.selected = session.select(&junk.selected.folder).await?;
+            self.tail(session, junk, view).await?;
+            inbox.selected = session.select(&inbox.selected.folder).await?;
+            let view = View { visible_at: self.shared.clock.now(), absent_at: self.eyes.inbox_clear, ..view };
+            self.tail(session, inbox, view).await?;
+        }
+        self.clear(true, begun);
+        Ok(())
+    }
+
+    /// Says of what was due before a complete look that it was not found.
+    async fn settle(&mut self, begun_at: Timestamp) {
+        for probe in self.expected.overdue(begun_at) {
+            self.learn(probe, Fact::SearchedInVain { begun_at }).await;
+            // From here on it is late or lost; the ledger knows it again whenever it comes.
+            self.expected.seen(probe);
+        }
+    }
+
+    /// Examines what lies behind the last examined UID.
+    async fn tail(&mut self, session: &mut Session, folder: &mut Folder, view: View) -> Result<(), Trouble> {
+        let rows = session.fetch_headers_from(folder.examined.saturating_add(1)).await?;
+        if let Some(last) = rows.iter().map(|row| row.uid).max() {
+            folder.examined = folder.examined.max(last);
+        }
+        self.examine(session, folder, rows, view).await
+    }
+
+    async fn examine(
+        &mut self,
+        session: &mut Session,
+        folder: &mut Folder,
+        rows: Vec<HeaderRow>,
+        view: View,
+    ) -> Result<(), Trouble> {
+        let mut sightings = Vec::new();
+        let mut removable = Vec::new();
+        for find in rows.into_iter().filter_map(|row| self.ours(row)) {
+            let uid = find.row.uid;
+            match self.place(&find).await {
+                Some(stray) => {
+                    self.shared.observer.stray(&self.address.account, stray);
+                    removable.extend(self.is_leftover(&find).then_some(uid));
+                }
+                None => sightings.extend(self.sight(session, folder, &find, view).await?),
+            }
+        }
+        removable.extend(self.report(sightings).await);
+        if !removable.is_empty() {
+            session.delete(&folder.selected, &removable).await?;
+        }
+        Ok(())
+    }
+
+    /// A row that carries our tag.
+    fn ours(&self, row: HeaderRow) -> Option<Find> {
+        let value = message::tag_in(&row.header)?;
+        match message::read_tag(&value, &self.shared.key, &self.shared.agent) {
+            Reading::Ours(tag) => Some(Find { tag, row }),
+            Reading::Forged => {
+                self.shared.observer.stray(&self.address.account, Stray::Forged);
+                None
+            }
+            Reading::Foreign | Reading::OtherAgent => None,
+        }
+    }
+
+    /// `None` where the message is where it belongs.
+    async fn place(&self, find: &Find) -> Option<Stray> {
+        match self.shared.casebook.ledger().case(find.tag.probe).await {
+            Ok(Some(case)) if case.account == self.address.account && case.record.route == find.tag.route => None,
+            Ok(Some(_)) => Some(Stray::WrongMailbox),
+            Ok(None) => Some(Stray::Unknown),
+            // Without the ledger nothing is known, so nothing may be touched either.
+            Err(_) => Some(Stray::Unknown),
+        }
+    }
+
+    /// Whether a message of ours has outlived the retention by the server's own date.
+    fn is_leftover(&self, find: &Find) -> bool {
+        let age = find.row.internaldate.map(|date| self.shared.clock.civil().duration_since(date));
+        age.is_some_and(|age| age > self.shared.config.retention)
+    }
+
+    /// Fetches and checks a message. `None` where it has vanished meanwhile.
+    async fn sight(
+        &self,
+        session: &mut Session,
+        folder: &Folder,
+        find: &Find,
+        view: View,
+    ) -> Result<Option<(ProbeId, u32, Sighting)>, Trouble> {
+        let begun = self.shared.clock.now();
+        let Some(bytes) = session.fetch_body(find.row.uid, BODY).await? else { return Ok(None) };
+        let fetched = self.shared.clock.now();
+        let intact = message::is_intact(&bytes, &find.tag, &self.shared.key);
+        let step = |stage, from, to| StageTime { stage, took_us: micros_since(from, to) };
+        let sighting = Sighting {
+            copy: CopyId {
+                folder: Text::new(&folder.selected.folder),
+                uidvalidity: folder.selected.uidvalidity,
+                uid: find.row.uid,
+            },
+            visible_at: view.visible_at,
+            seen_by: view.seen_by,
+            absent_at: view.absent_at,
+            internal_date: find.row.internaldate,
+            junk: folder.junk,
+            intact,
+            stages: vec![
+                step(Stage::Retrieve, begun, fetched),
+                step(Stage::Verify, fetched, self.shared.clock.now()),
+            ],
+        };
+        Ok(Some((find.tag.probe, find.row.uid, sighting)))
+    }
+
+    /// Learns what was seen, all in one commit; returns the UIDs that may be removed now.
+    async fn report(&mut self, sightings: Vec<(ProbeId, u32, Sighting)>) -> Vec<u32> {
+        let casebook = &self.shared.casebook;
+        let learned = join_all(sightings.into_iter().map(|(probe, uid, sighting)| async move {
+            (probe, uid, casebook.learn(probe, Fact::Sighted(sighting)).await)
+        }))
+        .await;
+        let mut removable = Vec::new();
+        for (probe, uid, learned) in learned {
+            match learned {
+                // On disk now, or known before.
+                Ok(_) => {
+                    self.expected.seen(probe);
+                    removable.push(uid);
+                }
+                Err(error) => tracing::error!(%probe, %error, "an arrival could not be kept; it stays in the mailbox"),
+            }
+        }
+        removable
+    }
+}

@@ -1,0 +1,209 @@
+//! The sign-in breaker: a monitor must never lock out the account it watches (I14).
+//!
+//! At most N refused sign-ins per account and hour, across restarts, SMTP and IMAP together. The
+//! first two may follow each other at once (a failure is confirmed); the others are spread evenly
+//! over the hour, so that a healed account is noticed soon. While there are recent refusals, an
+//! attempt is written down before it is made: one that is cut short by a crash counts as refused.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use jiff::{SignedDuration, Timestamp};
+use mailsonar_clock::SharedClock;
+use mailsonar_desk::DeskError;
+use mailsonar_protocol::{AccountName, Class, Stage};
+
+use crate::ledger::Ledger;
+use crate::trouble::Trouble;
+
+const HOUR: SignedDuration = SignedDuration::from_hours(1);
+
+/// The detail of the trouble that says the breaker holds.
+pub const SIGN_IN_HELD: &str = "sign_in_held";
+
+/// Refusals that may follow each other at once.
+const FREE: usize = 2;
+
+/// Watches over the sign-ins of all accounts of one agent.
+#[derive(Clone)]
+pub struct Breaker {
+    ledger: Ledger,
+    clock: SharedClock,
+    per_hour: usize,
+    under_way: Arc<Mutex<HashMap<AccountName, usize>>>,
+}
+
+/// Leave to try one sign-in. Must be told how it went; dropped without, it counts as no attempt.
+#[derive(Debug)]
+pub struct Permit {
+    account: AccountName,
+    /// The row that was written ahead, where there were recent refusals.
+    row: Option<i64>,
+    _counted: Counted,
+}
+
+#[derive(Debug)]
+struct Counted {
+    account: AccountName,
+    under_way: Arc<Mutex<HashMap<AccountName, usize>>>,
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = under_way.get_mut(&self.account) {
+            *count = count.saturating_sub(1);
+        }
+    }
+}
+
+/// How a permitted sign-in went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SignIn {
+    /// The credentials were taken, or were never shown: nothing to hold against the account.
+    Harmless,
+    /// The credentials were refused.
+    Refused,
+}
+
+/// When the next sign-in may be tried, given the refusals of the last hour in order of time and the
+/// attempts under way. `Err` carries the time.
+pub fn permit(
+    refused: &[Timestamp],
+    under_way: usize,
+    per_hour: usize,
+    now: Timestamp,
+) -> Result<(), Timestamp> {
+    let later = |from: Timestamp, wait: SignedDuration| from.saturating_add(wait).unwrap_or(now);
+    let recent: Vec<_> = refused.iter().copied().filter(|&at| later(at, HOUR) > now).collect();
+    if recent.len() + under_way >= per_hour {
+        let oldest = recent.first().map_or(later(now, SignedDuration::from_secs(1)), |&at| later(at, HOUR));
+        return Err(oldest.max(later(now, SignedDuration::from_millis(1))));
+    }
+    if let (Some(&last), true) = (recent.last(), recent.len() >= FREE.min(per_hour)) {
+        let gaps = i32::try_from(per_hour.saturating_sub(FREE).max(1)).unwrap_or(i32::MAX);
+        let next = later(last, HOUR / gaps);
+        if next > now || under_way > 0 {
+            return Err(next.max(later(now, SignedDuration::from_secs(1))));
+        }
+    }
+    Ok(())
+}
+
+impl Breaker {
+    /// A breaker that allows `per_hour` refusals.
+    pub fn new(ledger: Ledger, clock: SharedClock, per_hour: usize) -> Self {
+        Self { ledger, clock, per_hour, under_way: Arc::default() }
+    }
+
+    /// Leave to sign in now, or the trouble that says until when not, and why.
+    pub async fn ask(&self, account: &AccountName, stage: Stage) -> Result<Permit, Trouble> {
+        let now = self.clock.now();
+        let refused = self.refusals(account, now).await.map_err(|error| own(stage, &error))?;
+        let counted = {
+            let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+            let count = under_way.entry(account.clone()).or_default();
+            permit(&refused, *count, self.per_hour, now).map_err(|until| held(stage, refused.len(), until, now))?;
+            *count += 1;
+            Counted { account: account.clone(), under_way: self.under_way.clone() }
+        };
+        let row = match refused.is_empty() {
+            true => None,
+            false => Some(self.write(account, now).await.map_err(|error| own(stage, &error))?),
+        };
+        Ok(Permit { account: account.clone(), row, _counted: counted })
+    }
+
+    /// Tells how it went.
+    pub async fn tell(&self, permit: Permit, how: SignIn) -> Result<(), DeskError> {
+        match (how, permit.row) {
+            (SignIn::Refused, None) => self.write(&permit.account, self.clock.now()).await.map(drop),
+            (SignIn::Harmless, Some(row)) => self.erase(row).await,
+            _ => Ok(()),
+        }
+    }
+
+    async fn refusals(&self, account: &AccountName, now: Timestamp) -> Result<Vec<Timestamp>, DeskError> {
+        let (account, since) = (account.clone(), now.saturating_sub(HOUR).unwrap_or(now).as_microsecond());
+        self.ledger
+            .desk()
+            .run(move |db| {
+                let mut query =
+                    db.prepare_cached("SELECT at_us FROM sign_in WHERE account = $1 AND at_us > $2 ORDER BY at_us")?;
+                let rows = query.query_map((account.as_str(), since), |row| row.get::<_, i64>(0))?;
+                Ok(rows.filter_map(|at| Timestamp::from_microsecond(at.ok()?).ok()).collect())
+            })
+            .await
+    }
+
+    async fn write(&self, account: &AccountName, at: Timestamp) -> Result<i64, DeskError> {
+        let account = account.clone();
+        let (at, old) = (at.as_microsecond(), at.saturating_sub(HOUR * 2).unwrap_or(at).as_microsecond());
+        self.ledger
+            .desk()
+            .run(move |db| {
+                db.execute("DELETE FROM sign_in WHERE at_us < $1", [old])?;
+                db.execute("INSERT INTO sign_in (account, at_us) VALUES ($1, $2)", (account.as_str(), at))?;
+                Ok(db.last_insert_rowid())
+            })
+            .await
+    }
+
+    async fn erase(&self, row: i64) -> Result<(), DeskError> {
+        let erase = move |db: &rusqlite::Connection| Ok(db.execute("DELETE FROM sign_in WHERE id = $1", [row])?);
+        self.ledger.desk().run(erase).await.map(drop)
+    }
+}
+
+fn held(stage: Stage, refused: usize, until: Timestamp, now: Timestamp) -> Trouble {
+    let wait = until.duration_since(now).as_secs();
+    let words = format!(
+        "{refused} sign-ins were refused in the last hour; so as not to lock the account, none is tried for another {wait} s"
+    );
+    Trouble::new(stage, Class::Auth, SIGN_IN_HELD, words.as_str())
+}
+
+fn own(stage: Stage, error: &DeskError) -> Trouble {
+    Trouble::new(stage, Class::Own, "ledger", error.to_string().as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_second(1_000_000 + seconds).expect("a time")
+    }
+
+    #[test]
+    fn a_wrong_password_is_tried_at_most_n_times_an_hour_and_evenly() {
+        for per_hour in [1, 2, 3, 6, 20] {
+            let mut refused = Vec::new();
+            for second in 0..4 * 3_600 {
+                if permit(&refused, 0, per_hour, at(second)).is_ok() {
+                    refused.push(at(second));
+                }
+            }
+            for window in 0..3 * 3_600 {
+                let within = refused.iter().filter(|&&t| t >= at(window) && t < at(window + 3_600)).count();
+                assert!(within <= per_hour, "{within} of {per_hour}");
+            }
+            let longest = refused.windows(2).map(|w| w[1].duration_since(w[0])).max().unwrap_or(HOUR);
+            assert!(longest <= HOUR, "a healed account is tried again within the hour");
+        }
+    }
+
+    #[test]
+    fn a_healthy_account_is_never_held() {
+        assert_eq!(permit(&[], 3, 6, at(0)), Ok(()));
+        assert_eq!(permit(&[at(-4_000)], 0, 6, at(0)), Ok(()));
+    }
+
+    #[test]
+    fn attempts_under_way_count_as_if_refused() {
+        assert!(permit(&[], 6, 6, at(0)).is_err());
+        assert!(permit(&[at(-10), at(-5)], 0, 6, at(0)).is_err(), "spread out");
+        assert_eq!(permit(&[at(-1_000), at(-950)], 0, 6, at(0)), Ok(()));
+        assert!(permit(&[at(-1_000), at(-950)], 1, 6, at(0)).is_err(), "one at a time");
+    }
+}

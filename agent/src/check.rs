@@ -1,0 +1,168 @@
+//! `check`: one probe now, a line a step, and a verdict in the terms of the Nagios plugin API.
+//!
+//! The very code of `run`, over a ledger in memory.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use mailsonar_clock::SharedClock;
+use mailsonar_protocol::{Outcome, ProbeId, Record, Stage, StageTime};
+use tokio::sync::mpsc;
+
+use crate::arrival::Mailbox;
+use crate::casebook::Listener;
+use crate::config::{Config, Route};
+use crate::ledger::Ledger;
+use crate::message::TagKey;
+use crate::net::SharedNetwork;
+use crate::wiring::{Agent, Parts};
+
+/// How a check ended, as the exit code says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// Delivered in time.
+    Ok = 0,
+    /// Delivered, but slowly.
+    Slow = 1,
+    /// Not delivered, or not as it should be.
+    Failed = 2,
+    /// It could not be determined.
+    Unknown = 3,
+}
+
+impl Status {
+    /// The word that begins a Nagios plugin's line.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Ok => "OK",
+            Self::Slow => "WARNING",
+            Self::Failed => "CRITICAL",
+            Self::Unknown => "UNKNOWN",
+        }
+    }
+
+    /// What a record amounts to. `slow` is the latency from which on "in time" is not good enough.
+    pub fn of(record: &Record, slow: Option<SignedDuration>) -> Self {
+        let latency = record.latency_us().map(|us| SignedDuration::from_micros(i64::try_from(us).unwrap_or(i64::MAX)));
+        match record.verdict.outcome {
+            Outcome::Delivered if slow.zip(latency).is_some_and(|(slow, latency)| latency > slow) => Self::Slow,
+            Outcome::Delivered => Self::Ok,
+            Outcome::Unknown | Outcome::InFlight => Self::Unknown,
+            _ => Self::Failed,
+        }
+    }
+}
+
+/// What is heard while a check runs.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// A step was taken.
+    Step(StageTime),
+    /// The server took the message: its words.
+    Accepted(String),
+}
+
+/// Sends one probe and waits for the verdict on it.
+///
+/// # Errors
+/// Our own trouble only; whatever the mail service does is in the record.
+pub async fn check(
+    config: Config,
+    route: Arc<Route>,
+    clock: SharedClock,
+    network: SharedNetwork,
+    mut hear: impl FnMut(Event) + Send,
+) -> anyhow::Result<Record> {
+    let (sender, mut changes) = mpsc::unbounded_channel();
+    let listener: Listener = Arc::new(move |change| {
+        sender.send(change.after.clone()).ok();
+    });
+    // Only the one route: a check signs in nowhere else.
+    let config = Config { routes: vec![route.clone()], ship: None, ..config };
+    let parts = Parts {
+        clock: clock.clone(),
+        network,
+        ledger: Ledger::in_memory()?,
+        key: TagKey::random(),
+        post: None,
+        complaints: Vec::new(),
+        listeners: vec![listener],
+    };
+    let patience = config.watch.connect + config.watch.tls + config.watch.command * 3;
+    let mut agent = Agent::build(config, parts)?;
+    let _tasks = agent.start().await?;
+    let prober = agent.prober();
+    ready(&prober.mailboxes, patience).await;
+    let mut step = |step: StageTime| hear(Event::Step(step));
+    let probe = prober.probe(&route, clock.now(), false, &mut step).await?;
+    let record = concluded(probe, &mut changes, &mut hear).await?;
+    // The message is removed right after its record is kept; give that a moment.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    Ok(record)
+}
+
+/// Waits until the mailbox is watched, so that the latency is exact. One that cannot be opened is part
+/// of the finding.
+async fn ready(mailboxes: &HashMap<mailsonar_protocol::AccountName, Mailbox>, patience: Duration) {
+    let watched = async {
+        while mailboxes.values().any(|m| m.health().unreachable_since.is_some() && m.health().trouble.is_none()) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(patience, watched).await.ok();
+}
+
+async fn concluded(
+    probe: ProbeId,
+    changes: &mut mpsc::UnboundedReceiver<Record>,
+    hear: &mut (impl FnMut(Event) + Send),
+) -> anyhow::Result<Record> {
+    let mut accepted = false;
+    while let Some(record) = changes.recv().await {
+        if record.probe != probe {
+            continue;
+        }
+        if let (false, Some(acceptance)) = (accepted, &record.accepted) {
+            accepted = true;
+            hear(Event::Accepted(acceptance.reply.to_string()));
+        }
+        if record.is_concluded() {
+            if let Some(latency) = record.latency_us() {
+                hear(Event::Step(StageTime { stage: Stage::Transit, took_us: latency }));
+            }
+            for step in record.stages.iter().filter(|s| matches!(s.stage, Stage::Retrieve | Stage::Verify)) {
+                hear(Event::Step(*step));
+            }
+            return Ok(record);
+        }
+    }
+    anyhow::bail!("the check ended before its probe did")
+}
+
+/// One line for Nagios and its kin, with performance data in seconds.
+pub fn nagios_line(record: &Record, slow: Option<SignedDuration>) -> String {
+    let status = Status::of(record, slow);
+    let what = match record.latency_us() {
+        Some(latency) => format!("{} after {:.3} s", record.verdict.outcome, seconds(latency)),
+        None => format!("{}: {}", record.verdict.outcome, record.verdict.reason),
+    };
+    let mut line = format!("MAILSONAR {} - {}: {what} |", status.word(), record.route);
+    if let Some(latency) = record.latency_us() {
+        let warn = slow.map_or(String::new(), |slow| format!("{:.3}", slow.as_secs_f64()));
+        let critical = record.accepted.as_ref().map_or(0.0, |a| record.due_at.duration_since(a.at).as_secs_f64());
+        let _ = write!(line, " latency={:.6}s;{warn};{critical:.3};0", seconds(latency));
+    }
+    for StageTime { stage, took_us } in &record.stages {
+        let _ = write!(line, " {stage}={:.6}s", seconds(*took_us));
+    }
+    // The plugin API ends the text at the first line break and the first '|'.
+    let (text, data) = line.split_once(" |").unwrap_or((&line, ""));
+    format!("{} |{data}", text.replace(['\n', '|'], " "))
+}
+
+fn seconds(micros: u64) -> f64 {
+    Duration::from_micros(micros).as_secs_f64()
+}

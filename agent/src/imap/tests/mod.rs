@@ -1,0 +1,8 @@
+//! The client against servers that follow a script, in memory and in simulated time.
+
+mod bounds;
+mod fake;
+mod idle;
+mod opening;
+mod strictness;
+mod work;

@@ -1,0 +1,263 @@
+//! The spine: one probe on its way from the schedule to the mailbox watcher.
+//!
+//! ```text
+//! open the case (on disk) -> resolve -> ask leave to sign in -> submit -> learn -> tell the watcher
+//! ```
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use jiff::Timestamp;
+use lettre::Address;
+use mailsonar_clock::SharedClock;
+use mailsonar_desk::DeskError;
+use mailsonar_protocol::{AccountName, AgentName, Class, Peer, ProbeId, Record, RouteName, Stage, StageTime, Text};
+use uuid::Uuid;
+
+use crate::arrival::Mailbox;
+use crate::breaker::{Breaker, Permit, SignIn};
+use crate::casebook::Casebook;
+use crate::config::{Endpoint, Route, Source};
+use crate::message::{self, Envelope, Signer, Tag, TagKey};
+use crate::net::SharedNetwork;
+use crate::resolve::{MxHost, Resolver};
+use crate::submit::{self, Credentials, Ending, Letter, Limits, Submitted, Target, TlsMode};
+use crate::trouble::Trouble;
+use crate::verdict::{self, Fact};
+
+/// Hears of each step of a probe as it is taken.
+pub type Progress<'a> = &'a mut (dyn FnMut(StageTime) + Send);
+
+/// All that a probe needs on its way.
+pub struct Prober {
+    /// The agent's name, for the tag.
+    pub agent: AgentName,
+    /// Its key.
+    pub key: Arc<TagKey>,
+    /// DKIM keys.
+    pub signers: Vec<Signer>,
+    /// What it calls itself.
+    pub ehlo_name: String,
+    /// The SMTP stages' deadlines.
+    pub limits: Limits,
+    /// Time.
+    pub clock: SharedClock,
+    /// The way to other hosts.
+    pub network: SharedNetwork,
+    /// DNS.
+    pub resolver: Resolver,
+    /// Sign-ins.
+    pub breaker: Breaker,
+    /// Where facts go.
+    pub casebook: Casebook,
+    /// The watchers of the recipients' mailboxes.
+    pub mailboxes: HashMap<AccountName, Mailbox>,
+    /// How many probes each route has had, for taking equal hosts in turn.
+    pub turns: HashMap<RouteName, AtomicUsize>,
+}
+
+/// Where a message is handed over: what [`submit`] needs, found in DNS.
+struct Found<'a> {
+    host: String,
+    addresses: Vec<SocketAddr>,
+    tls: &'a TlsMode,
+    credentials: Option<&'a Credentials>,
+}
+
+impl Prober {
+    /// Sends one probe, and returns once its submission has ended and is on disk.
+    ///
+    /// # Errors
+    /// Our own only: the ledger could not take the case, so that nothing was sent.
+    pub async fn probe(
+        &self,
+        route: &Route,
+        scheduled_at: Timestamp,
+        confirmation: bool,
+        progress: Progress<'_>,
+    ) -> Result<ProbeId, DeskError> {
+        let probe = ProbeId(Uuid::new_v4());
+        let record = self.record(probe, route, scheduled_at, confirmation);
+        self.casebook.open(&route.to.name, record).await?;
+        let mailbox = self.mailboxes.get(&route.to.name);
+        if let Some(mailbox) = mailbox {
+            mailbox.sending(probe);
+        }
+        let fact = self.submitted(probe, route, progress).await;
+        let learned = self.casebook.learn(probe, fact).await;
+        if let Some(mailbox) = mailbox {
+            match &learned {
+                Ok(Some(record)) => mailbox.sent(record),
+                _ => mailbox.not_sent(probe),
+            }
+        }
+        learned.map(|_| probe)
+    }
+
+    fn record(&self, probe: ProbeId, route: &Route, scheduled_at: Timestamp, confirmation: bool) -> Record {
+        let (card, now) = (&route.card, self.clock.now());
+        Record {
+            probe,
+            revision: 1,
+            service: card.service.clone(),
+            reference: card.reference.clone(),
+            route: card.route.clone(),
+            direction: card.direction,
+            door: card.door,
+            confirmation,
+            scheduled_at,
+            started_at: now,
+            due_at: now.saturating_add(route.deadline).unwrap_or(Timestamp::MAX),
+            stages: Vec::new(),
+            peer: None,
+            accepted: None,
+            arrival: None,
+            duplicates: 0,
+            searched_at: None,
+            evidence: Vec::new(),
+            verdict: verdict::opened(now),
+        }
+    }
+
+    /// From DNS to the final reply.
+    async fn submitted(&self, probe: ProbeId, route: &Route, progress: Progress<'_>) -> Fact {
+        let begun = self.clock.now();
+        let found = self.find(route).await;
+        let resolve = StageTime { stage: Stage::Resolve, took_us: micros_since(begun, self.clock.now()) };
+        progress(resolve);
+        let found = match found {
+            Ok(found) => found,
+            Err((peer, trouble)) => return ended(vec![resolve], peer, Ending::Failed(trouble)),
+        };
+        let permit = match self.leave_to_sign_in(route).await {
+            Ok(permit) => permit,
+            Err(trouble) => {
+                let peer = Some(peer(&found.host, found.addresses.first()));
+                return ended(vec![resolve], peer, Ending::Failed(trouble));
+            }
+        };
+        let Submitted { stages, peer, asides, ending } = self.hand_over(probe, route, &found, progress).await;
+        self.tell_breaker(permit, &ending).await;
+        let stages = [resolve].into_iter().chain(stages).collect();
+        Fact::Submitted { stages, peer: Some(peer), asides, ending }
+    }
+
+    async fn hand_over(
+        &self,
+        probe: ProbeId,
+        route: &Route,
+        found: &Found<'_>,
+        progress: Progress<'_>,
+    ) -> Submitted {
+        let tag = Tag { probe, agent: self.agent.clone(), route: route.name().clone() };
+        let envelope = Envelope { from: route.sender.clone(), to: route.to.address.clone() };
+        let bytes = message::compose(&tag, &self.key, &envelope, self.clock.civil(), &self.signers);
+        let target = Target {
+            host: &found.host,
+            addresses: &found.addresses,
+            tls: found.tls,
+            credentials: found.credentials,
+            ehlo_name: &self.ehlo_name,
+        };
+        let (from, to) = (text(&envelope.from), text(&envelope.to));
+        let letter = Letter { from, to, bytes: &bytes };
+        submit::submit(&*self.network, &*self.clock, &target, &letter, &self.limits, progress).await
+    }
+
+    async fn find<'a>(&self, route: &'a Route) -> Result<Found<'a>, (Option<Peer>, Trouble)> {
+        match &route.from {
+            Source::Account(account) => {
+                let endpoint: &Endpoint = account.submission.as_ref().ok_or_else(no_submission)?;
+                let addresses = self.addresses(&endpoint.host, endpoint.port).await?;
+                let credentials = Some(&account.credentials);
+                Ok(Found { host: endpoint.host.clone(), addresses, tls: &endpoint.tls, credentials })
+            }
+            Source::Mx { port, tls } => {
+                let domain = route.to.address.domain();
+                let hosts = self.resolver.mx(domain).await.map_err(|trouble| (Some(peer(domain, None)), trouble))?;
+                let turn = self.turn(route.name());
+                let host = in_turn(&hosts, turn).to_owned();
+                let mut addresses = self.addresses(&host, *port).await?;
+                let first = turn % addresses.len().max(1);
+                addresses.rotate_left(first);
+                Ok(Found { host, addresses, tls, credentials: None })
+            }
+        }
+    }
+
+    async fn addresses(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, (Option<Peer>, Trouble)> {
+        let found = self.resolver.addresses(host).await.map_err(|trouble| (Some(peer(host, None)), trouble))?;
+        Ok(found.into_iter().map(|address: IpAddr| SocketAddr::new(address, port)).collect())
+    }
+
+    fn turn(&self, route: &RouteName) -> usize {
+        self.turns.get(route).map_or(0, |turn| turn.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// `None` where the route signs in nowhere.
+    async fn leave_to_sign_in(&self, route: &Route) -> Result<Option<Permit>, Trouble> {
+        match &route.from {
+            Source::Account(account) => self.breaker.ask(&account.name, Stage::Auth).await.map(Some),
+            Source::Mx { .. } => Ok(None),
+        }
+    }
+
+    async fn tell_breaker(&self, permit: Option<Permit>, ending: &Ending) {
+        let Some(permit) = permit else { return };
+        let refused = matches!(ending, Ending::Failed(t) if t.stage == Stage::Auth && t.class == Class::Auth);
+        let how = if refused { SignIn::Refused } else { SignIn::Harmless };
+        if let Err(error) = self.breaker.tell(permit, how).await {
+            tracing::error!(%error, "a refused sign-in could not be written down");
+        }
+    }
+}
+
+/// Of the most preferred hosts, the one whose turn it is. Never one of the others: falling through to
+/// a backup would hide that the primary is dead.
+fn in_turn(hosts: &[MxHost], turn: usize) -> &str {
+    let best = hosts.first().map_or(0, |host| host.preference);
+    let equal = hosts.iter().take_while(|host| host.preference == best).count().max(1);
+    hosts.get(turn % equal).map_or("", |host| &host.host)
+}
+
+fn ended(stages: Vec<StageTime>, peer: Option<Peer>, ending: Ending) -> Fact {
+    Fact::Submitted { stages, peer, asides: Vec::new(), ending }
+}
+
+fn peer(host: &str, address: Option<&SocketAddr>) -> Peer {
+    Peer {
+        host: Text::new(host),
+        address: address.map(SocketAddr::ip),
+        port: address.map_or(0, SocketAddr::port),
+        tls: None,
+        certificate_expires_at: None,
+    }
+}
+
+fn text(address: &Address) -> &str {
+    address.as_ref()
+}
+
+fn no_submission() -> (Option<Peer>, Trouble) {
+    (None, Trouble::new(Stage::Resolve, Class::Own, "no_submission", "the account has no submission endpoint"))
+}
+
+/// Microseconds from one steady time to another; 0 if they are the wrong way round.
+pub(crate) fn micros_since(from: Timestamp, to: Timestamp) -> u64 {
+    u64::try_from(to.as_microsecond() - from.as_microsecond()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_hosts_take_turns_and_a_backup_never_covers_for_a_primary() {
+        let mx = |preference, host: &str| MxHost { preference, host: host.into() };
+        let hosts = [mx(10, "a"), mx(10, "b"), mx(20, "backup")];
+        let taken: Vec<_> = (0..5).map(|turn| in_turn(&hosts, turn)).collect();
+        assert_eq!(taken, ["a", "b", "a", "b", "a"]);
+    }
+}

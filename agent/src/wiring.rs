@@ -1,0 +1,296 @@
+//! One readable function that puts the stages together.
+
+use std::collections::HashMap;
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use mailsonar_clock::SharedClock;
+use mailsonar_protocol::{AgentHealth, Complaint, MailboxHealth, RouteCard, RouteName, Text};
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+
+use crate::arrival::{self, Mailbox, Watcher};
+use crate::breaker::Breaker;
+use crate::casebook::{Casebook, Listener};
+use crate::config::{Account, Config, Route};
+use crate::ledger::{Change, Ledger};
+use crate::message::TagKey;
+use crate::metrics::{Metrics, WatcherMetrics};
+use crate::net::SharedNetwork;
+use crate::probe::Prober;
+use crate::resolve::Resolver;
+use crate::schedule::{self, Act, Pulse};
+use crate::ship::{self, Post, Shipper};
+use crate::verdict::Fact;
+
+/// How often the figures that are asked for are taken, and the ledger swept.
+const ROUNDS: Duration = Duration::from_secs(5);
+
+/// A wall clock that has moved this far is worth a complaint.
+const DRIFT: SignedDuration = SignedDuration::from_secs(5);
+
+/// What an agent is made of besides its configuration: handed in, so that a rehearsal can hand in
+/// others.
+pub struct Parts {
+    /// Time.
+    pub clock: SharedClock,
+    /// The way to mail servers.
+    pub network: SharedNetwork,
+    /// The ledger.
+    pub ledger: Ledger,
+    /// The tag key.
+    pub key: TagKey,
+    /// The way to the collector, where there is one.
+    pub post: Option<Box<dyn Post>>,
+    /// Trouble met while starting.
+    pub complaints: Vec<Complaint>,
+    /// Who else hears of changes.
+    pub listeners: Vec<Listener>,
+}
+
+/// An agent, put together and not yet running.
+pub struct Agent {
+    prober: Arc<Prober>,
+    watchers: Vec<Watcher>,
+    shipper: Option<Shipper>,
+    metrics: Arc<Metrics>,
+    routes: Vec<Arc<Route>>,
+    pulses: Arc<HashMap<RouteName, Arc<Pulse>>>,
+    retention: SignedDuration,
+    has_collector: bool,
+    region: mailsonar_protocol::Region,
+}
+
+impl Agent {
+    /// Puts an agent together.
+    pub fn build(config: Config, parts: Parts) -> anyhow::Result<Self> {
+        let Parts { clock, network, ledger, key, post, complaints, mut listeners } = parts;
+        let cards: Vec<RouteCard> = config.routes.iter().map(|route| route.card.clone()).collect();
+        let metrics = Arc::new(Metrics::new(config.region.clone(), &cards)?);
+        let pulses: Arc<HashMap<_, _>> =
+            Arc::new(cards.iter().map(|card| (card.route.clone(), Arc::new(Pulse::default()))).collect());
+        let changed = Arc::new(Notify::new());
+        listeners.extend(own_listeners(&metrics, &pulses, &changed));
+
+        let casebook = Casebook::new(ledger.clone(), clock.clone(), listeners);
+        let breaker = Breaker::new(ledger.clone(), clock.clone(), config.sign_ins_per_hour);
+        let resolver = Resolver::new(config.resolve);
+        let key = Arc::new(key);
+        let shared = arrival::Shared {
+            agent: config.agent.clone(),
+            key: key.clone(),
+            config: config.watch,
+            clock: clock.clone(),
+            network: network.clone(),
+            resolver: resolver.clone(),
+            breaker: breaker.clone(),
+            casebook: casebook.clone(),
+            observer: Arc::new(WatcherMetrics(metrics.clone())),
+        };
+        let (watchers, mailboxes) = watchers(&shared, &config.routes);
+        let health = health(&clock, &casebook, &pulses, mailboxes.values().cloned().collect(), complaints);
+        let prober = Arc::new(Prober {
+            agent: config.agent.clone(),
+            key,
+            signers: config.signers,
+            ehlo_name: config.ehlo_name,
+            limits: config.limits,
+            clock: clock.clone(),
+            network,
+            resolver,
+            breaker,
+            casebook,
+            mailboxes,
+            turns: cards.iter().map(|card| (card.route.clone(), AtomicUsize::new(0))).collect(),
+        });
+        let shipped = metrics.clone();
+        let shipper = config.ship.zip(post).map(|(ship, post): (ship::Config, _)| Shipper {
+            agent: config.agent,
+            region: config.region.clone(),
+            routes: cards,
+            heartbeat: ship.heartbeat,
+            ledger,
+            clock,
+            post,
+            changed,
+            health,
+            on_shipped: Arc::new(move |how| shipped.shipped(how)),
+        });
+        let (routes, retention, region) = (config.routes, config.retention, config.region);
+        let has_collector = shipper.is_some();
+        Ok(Self { prober, watchers, shipper, metrics, routes, pulses, retention, has_collector, region })
+    }
+
+    /// Its metrics.
+    pub fn metrics(&self) -> Arc<Metrics> {
+        self.metrics.clone()
+    }
+
+    /// Its spine, for probes out of schedule.
+    pub fn prober(&self) -> Arc<Prober> {
+        self.prober.clone()
+    }
+
+    /// Sets the watchers and the shipper going, and closes what a restart interrupted. Ends when the
+    /// set is dropped.
+    pub async fn start(&mut self) -> anyhow::Result<JoinSet<()>> {
+        let mut tasks = JoinSet::new();
+        let casebook = &self.prober.casebook;
+        for probe in casebook.ledger().unfinished().await? {
+            casebook.learn(probe, Fact::Interrupted).await?;
+        }
+        for watcher in self.watchers.drain(..) {
+            tasks.spawn(watcher.run());
+        }
+        if let Some(shipper) = self.shipper.take() {
+            tasks.spawn(shipper.run());
+        }
+        tasks.spawn(rounds(Rounds {
+            prober: self.prober.clone(),
+            metrics: self.metrics.clone(),
+            cards: self.routes.iter().map(|route| (route.name().clone(), route.card.clone())).collect(),
+            pulses: self.pulses.clone(),
+            retention: self.retention,
+            has_collector: self.has_collector,
+        }));
+        Ok(tasks)
+    }
+
+    /// Sets the schedules going too.
+    pub async fn run(mut self) -> anyhow::Result<JoinSet<()>> {
+        let mut tasks = self.start().await?;
+        for route in &self.routes {
+            let pulse = self.pulses.get(route.name()).cloned().unwrap_or_default();
+            let phase = schedule::phase(&self.region, route.name(), route.interval);
+            let act = act(self.prober.clone(), route.clone());
+            tasks.spawn(schedule::run(self.prober.clock.clone(), route.interval, phase, pulse, act));
+        }
+        Ok(tasks)
+    }
+}
+
+/// One turn of a route: a probe.
+fn act(prober: Arc<Prober>, route: Arc<Route>) -> Act {
+    Arc::new(move |turn| {
+        let (prober, route) = (prober.clone(), route.clone());
+        Box::pin(async move {
+            prober.probe(&route, turn.scheduled_at, turn.confirmation, &mut |_| {}).await.is_ok()
+        })
+    })
+}
+
+fn own_listeners(
+    metrics: &Arc<Metrics>,
+    pulses: &Arc<HashMap<RouteName, Arc<Pulse>>>,
+    changed: &Arc<Notify>,
+) -> [Listener; 3] {
+    let (metrics, pulses, changed) = (metrics.clone(), pulses.clone(), changed.clone());
+    [
+        Arc::new(move |change: &Change| metrics.changed(change)),
+        Arc::new(move |change: &Change| {
+            let first = change.before.as_ref().is_some_and(|before| !before.is_concluded());
+            if let (true, Some(pulse)) = (first, pulses.get(&change.after.route)) {
+                pulse.concluded(change.after.verdict.outcome);
+            }
+        }),
+        Arc::new(move |_: &Change| changed.notify_one()),
+    ]
+}
+
+/// One watcher for each account that a route ends at.
+fn watchers(
+    shared: &arrival::Shared,
+    routes: &[Arc<Route>],
+) -> (Vec<Watcher>, HashMap<mailsonar_protocol::AccountName, Mailbox>) {
+    let mut watchers = Vec::new();
+    let mut mailboxes = HashMap::new();
+    for account in routes.iter().map(|route| &route.to) {
+        if mailboxes.contains_key(&account.name) {
+            continue;
+        }
+        if let Some(address) = address(account) {
+            let (watcher, mailbox) = Watcher::new(shared.clone(), address);
+            watchers.push(watcher);
+            mailboxes.insert(account.name.clone(), mailbox);
+        }
+    }
+    (watchers, mailboxes)
+}
+
+fn address(account: &Account) -> Option<arrival::Address> {
+    let imap = account.imap.as_ref()?;
+    Some(arrival::Address {
+        account: account.name.clone(),
+        provider: account.provider.clone(),
+        host: imap.host.clone(),
+        port: imap.port,
+        tls: imap.tls.clone(),
+        credentials: account.credentials.clone(),
+        junk: account.junk.clone(),
+    })
+}
+
+/// How the agent is, whenever it is asked.
+fn health(
+    clock: &SharedClock,
+    casebook: &Casebook,
+    pulses: &Arc<HashMap<RouteName, Arc<Pulse>>>,
+    mailboxes: Vec<Mailbox>,
+    complaints: Vec<Complaint>,
+) -> ship::AskHealth {
+    let (clock, casebook, pulses) = (clock.clone(), casebook.clone(), pulses.clone());
+    let drifted_since = OnceLock::new();
+    Arc::new(move || {
+        let drift = clock.drift();
+        let mut complaints = complaints.clone();
+        complaints.extend(casebook.complaint());
+        if drift.abs() > DRIFT {
+            let words = format!("the wall clock has moved by {:.1} s since the agent started", drift.as_secs_f64());
+            let since = *drifted_since.get_or_init(|| clock.now());
+            complaints.push(Complaint { what: "clock".into(), words: Text::new(&words), since });
+        }
+        AgentHealth {
+            missed: pulses.values().map(|pulse| pulse.missed()).sum(),
+            clock_drift_us: i64::try_from(drift.as_micros()).unwrap_or(i64::MAX),
+            mailboxes: mailboxes.iter().map(Mailbox::health).collect(),
+            complaints,
+            ..AgentHealth::default()
+        }
+    })
+}
+
+/// What the rounds look after.
+struct Rounds {
+    prober: Arc<Prober>,
+    metrics: Arc<Metrics>,
+    cards: HashMap<RouteName, RouteCard>,
+    pulses: Arc<HashMap<RouteName, Arc<Pulse>>>,
+    retention: SignedDuration,
+    has_collector: bool,
+}
+
+/// The rounds of the house: figures taken, the ledger swept.
+async fn rounds(rounds: Rounds) {
+    let Rounds { prober, metrics, cards, pulses, retention, has_collector } = rounds;
+    let ledger = prober.casebook.ledger();
+    loop {
+        let now = prober.clock.now();
+        if let Ok(counts) = ledger.counts().await {
+            metrics.take(&counts, &cards, &prober.clock);
+        }
+        for (name, card) in &cards {
+            metrics.missed(card, pulses.get(name).map_or(0, |pulse| pulse.missed()));
+        }
+        for mailbox in prober.mailboxes.values() {
+            let MailboxHealth { account, service, unreachable_since, .. } = mailbox.health();
+            metrics.mailbox(&account, &service, unreachable_since.is_none());
+        }
+        let horizon = now.saturating_sub(retention).unwrap_or(now);
+        if let Err(error) = ledger.sweep(horizon, has_collector).await {
+            tracing::error!(%error, "the ledger could not be swept");
+        }
+        tokio::time::sleep(ROUNDS).await;
+    }
+}
