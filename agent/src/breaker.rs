@@ -103,7 +103,8 @@ impl Breaker {
         let counted = {
             let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
             let count = under_way.entry(account.clone()).or_default();
-            permit(&refused, *count, self.per_hour, now).map_err(|until| held(stage, refused.len(), until, now))?;
+            permit(&refused, *count, self.per_hour, now)
+                .map_err(|until| held(stage, refused.len(), until, now))?;
             *count += 1;
             Counted { account: account.clone(), under_way: self.under_way.clone() }
         };
@@ -128,8 +129,9 @@ impl Breaker {
         self.ledger
             .desk()
             .run(move |db| {
-                let mut query =
-                    db.prepare_cached("SELECT at_us FROM sign_in WHERE account = $1 AND at_us > $2 ORDER BY at_us")?;
+                let mut query = db.prepare_cached(
+                    "SELECT at_us FROM sign_in WHERE account = ?1 AND at_us > ?2 ORDER BY at_us",
+                )?;
                 let rows = query.query_map((account.as_str(), since), |row| row.get::<_, i64>(0))?;
                 Ok(rows.filter_map(|at| Timestamp::from_microsecond(at.ok()?).ok()).collect())
             })
@@ -142,15 +144,16 @@ impl Breaker {
         self.ledger
             .desk()
             .run(move |db| {
-                db.execute("DELETE FROM sign_in WHERE at_us < $1", [old])?;
-                db.execute("INSERT INTO sign_in (account, at_us) VALUES ($1, $2)", (account.as_str(), at))?;
+                db.execute("DELETE FROM sign_in WHERE at_us < ?1", [old])?;
+                db.execute("INSERT INTO sign_in (account, at_us) VALUES (?1, ?2)", (account.as_str(), at))?;
                 Ok(db.last_insert_rowid())
             })
             .await
     }
 
     async fn erase(&self, row: i64) -> Result<(), DeskError> {
-        let erase = move |db: &rusqlite::Connection| Ok(db.execute("DELETE FROM sign_in WHERE id = $1", [row])?);
+        let erase =
+            move |db: &rusqlite::Connection| Ok(db.execute("DELETE FROM sign_in WHERE id = ?1", [row])?);
         self.ledger.desk().run(erase).await.map(drop)
     }
 }

@@ -57,7 +57,8 @@ impl Casebook {
     pub async fn learn(&self, probe: ProbeId, fact: Fact) -> Result<Option<Record>, DeskError> {
         loop {
             let (fact, clock) = (fact.clone(), self.clock.clone());
-            let revised = self.ledger.revise(probe, move |case| verdict::learn(case, fact, clock.now())).await;
+            let revised =
+                self.ledger.revise(probe, move |case| verdict::learn(case, fact, clock.now())).await;
             self.mind(revised.as_ref().err());
             match revised {
                 Ok(change) => {

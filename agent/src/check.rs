@@ -46,9 +46,12 @@ impl Status {
 
     /// What a record amounts to. `slow` is the latency from which on "in time" is not good enough.
     pub fn of(record: &Record, slow: Option<SignedDuration>) -> Self {
-        let latency = record.latency_us().map(|us| SignedDuration::from_micros(i64::try_from(us).unwrap_or(i64::MAX)));
+        let latency =
+            record.latency_us().map(|us| SignedDuration::from_micros(i64::try_from(us).unwrap_or(i64::MAX)));
         match record.verdict.outcome {
-            Outcome::Delivered if slow.zip(latency).is_some_and(|(slow, latency)| latency > slow) => Self::Slow,
+            Outcome::Delivered if slow.zip(latency).is_some_and(|(slow, latency)| latency > slow) => {
+                Self::Slow
+            }
             Outcome::Delivered => Self::Ok,
             Outcome::Unknown | Outcome::InFlight => Self::Unknown,
             _ => Self::Failed,
@@ -108,7 +111,10 @@ pub async fn check(
 /// of the finding.
 async fn ready(mailboxes: &HashMap<mailsonar_protocol::AccountName, Mailbox>, patience: Duration) {
     let watched = async {
-        while mailboxes.values().any(|m| m.health().unreachable_since.is_some() && m.health().trouble.is_none()) {
+        while mailboxes
+            .values()
+            .any(|m| m.health().unreachable_since.is_some() && m.health().trouble.is_none())
+        {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
@@ -152,7 +158,8 @@ pub fn nagios_line(record: &Record, slow: Option<SignedDuration>) -> String {
     let mut line = format!("MAILSONAR {} - {}: {what} |", status.word(), record.route);
     if let Some(latency) = record.latency_us() {
         let warn = slow.map_or(String::new(), |slow| format!("{:.3}", slow.as_secs_f64()));
-        let critical = record.accepted.as_ref().map_or(0.0, |a| record.due_at.duration_since(a.at).as_secs_f64());
+        let critical =
+            record.accepted.as_ref().map_or(0.0, |a| record.due_at.duration_since(a.at).as_secs_f64());
         let _ = write!(line, " latency={:.6}s;{warn};{critical:.3};0", seconds(latency));
     }
     for StageTime { stage, took_us } in &record.stages {

@@ -192,7 +192,10 @@ fn parts(config: &Config, clock: SharedClock) -> anyhow::Result<Parts> {
     let opened = Ledger::open(&dir.join("ledger.db"), clock.now())?;
     let mut complaints = Vec::new();
     if let Some((aside, why)) = opened.set_aside {
-        let words = format!("the ledger was unreadable ({why}) and is kept as {}; a new one was begun", aside.display());
+        let words = format!(
+            "the ledger was unreadable ({why}) and is kept as {}; a new one was begun",
+            aside.display()
+        );
         tracing::error!("{words}");
         complaints.push(Complaint { what: "ledger".into(), words: Text::new(&words), since: clock.now() });
     }

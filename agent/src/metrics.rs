@@ -11,7 +11,8 @@ use mailsonar_protocol::{
     AccountName, Class, Outcome, Record, Region, RouteCard, RouteName, ServiceName, Stage, StageTime,
 };
 use prometheus::{
-    Encoder, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+    Encoder, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
 };
 
 use crate::arrival::{Observer, Stray};
@@ -21,8 +22,8 @@ use crate::trouble::Trouble;
 
 /// Bounds of the delivery latency histogram, in seconds.
 const LATENCY: &[f64] = &[
-    0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0, 90.0, 120.0, 180.0, 300.0, 600.0,
-    1_800.0, 3_600.0, 7_200.0, 14_400.0, 43_200.0,
+    0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0, 90.0, 120.0, 180.0, 300.0,
+    600.0, 1_800.0, 3_600.0, 7_200.0, 14_400.0, 43_200.0,
 ];
 
 /// Bounds of the stage histogram, in seconds.
@@ -54,13 +55,23 @@ pub struct Metrics {
     drift: prometheus::Gauge,
 }
 
-fn counter(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntCounterVec> {
+fn counter(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+) -> prometheus::Result<IntCounterVec> {
     let made = IntCounterVec::new(Opts::new(name, help), labels)?;
     registry.register(Box::new(made.clone()))?;
     Ok(made)
 }
 
-fn int_gauge(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntGaugeVec> {
+fn int_gauge(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+) -> prometheus::Result<IntGaugeVec> {
     let made = IntGaugeVec::new(Opts::new(name, help), labels)?;
     registry.register(Box::new(made.clone()))?;
     Ok(made)
@@ -99,12 +110,18 @@ impl Metrics {
             "How far the wall clock has moved from the steady clock since the agent started.",
         )?;
         r.register(Box::new(drift.clone()))?;
-        let build = int_gauge(r, "mailsonar_build_info", "Always 1; the version is in the label.", &["version"])?;
+        let build =
+            int_gauge(r, "mailsonar_build_info", "Always 1; the version is in the label.", &["version"])?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         let mailbox = ["account", "service", "region"];
         let made = Self {
             region,
-            probes: counter(r, "mailsonar_probes_total", "Probes by their first verdict.", &with(&["outcome"]))?,
+            probes: counter(
+                r,
+                "mailsonar_probes_total",
+                "Probes by their first verdict.",
+                &with(&["outcome"]),
+            )?,
             revised: counter(
                 r,
                 "mailsonar_probes_revised_total",
@@ -118,7 +135,13 @@ impl Metrics {
                 LATENCY,
                 &ROUTE,
             )?,
-            stage: histogram(r, "mailsonar_stage_seconds", "Time of each step of a probe.", STAGE, &with(&["stage"]))?,
+            stage: histogram(
+                r,
+                "mailsonar_stage_seconds",
+                "Time of each step of a probe.",
+                STAGE,
+                &with(&["stage"]),
+            )?,
             failures: counter(
                 r,
                 "mailsonar_failures_total",
@@ -127,21 +150,36 @@ impl Metrics {
             )?,
             duplicates: counter(r, "mailsonar_duplicates_total", "Copies beyond the first.", &ROUTE)?,
             in_flight: int_gauge(r, "mailsonar_in_flight", "Probes sent and without a verdict.", &ROUTE)?,
-            oldest: gauge(r, "mailsonar_oldest_in_flight_seconds", "Age of the oldest of them, or 0.", &ROUTE)?,
+            oldest: gauge(
+                r,
+                "mailsonar_oldest_in_flight_seconds",
+                "Age of the oldest of them, or 0.",
+                &ROUTE,
+            )?,
             last_delivered: gauge(
                 r,
                 "mailsonar_last_delivered_timestamp_seconds",
                 "When a probe was last seen to arrive, or 0.",
                 &ROUTE,
             )?,
-            missed: counter(r, "mailsonar_schedule_missed_total", "Scheduled probes that were not sent.", &ROUTE)?,
+            missed: counter(
+                r,
+                "mailsonar_schedule_missed_total",
+                "Scheduled probes that were not sent.",
+                &ROUTE,
+            )?,
             certificate: gauge(
                 r,
                 "mailsonar_tls_certificate_expiry_timestamp_seconds",
                 "When the certificate last shown at an endpoint ends.",
                 &["service", "route", "region", "endpoint"],
             )?,
-            mailbox_up: int_gauge(r, "mailsonar_mailbox_up", "Whether the mailbox can be looked into.", &mailbox)?,
+            mailbox_up: int_gauge(
+                r,
+                "mailsonar_mailbox_up",
+                "Whether the mailbox can be looked into.",
+                &mailbox,
+            )?,
             watcher_stage: histogram(
                 r,
                 "mailsonar_mailbox_stage_seconds",
@@ -161,13 +199,20 @@ impl Metrics {
                 "Messages with a tag that were not counted: forged, of unknown probes, in the wrong mailbox.",
                 &["account", "region", "kind"],
             )?,
-            shipments: counter(r, "mailsonar_shipments_total", "Batches posted to the collector.", &["result"])?,
+            shipments: counter(
+                r,
+                "mailsonar_shipments_total",
+                "Batches posted to the collector.",
+                &["result"],
+            )?,
             pending,
             drift,
             registry: r.clone(),
         };
         routes.iter().for_each(|route| made.begin(route));
-        ["taken", "later", "refused"].iter().for_each(|result| made.shipments.with_label_values(&[*result]).reset());
+        ["taken", "later", "refused"]
+            .iter()
+            .for_each(|result| made.shipments.with_label_values(&[*result]).reset());
         Ok(made)
     }
 
@@ -217,7 +262,9 @@ impl Metrics {
             }
         }
         for step in after.stages.iter().skip(before.stages.len()) {
-            self.stage.with_label_values(&push(labels, &[step.stage.as_str()])).observe(seconds(step.took_us));
+            self.stage
+                .with_label_values(&push(labels, &[step.stage.as_str()]))
+                .observe(seconds(step.took_us));
         }
         let more = u64::from(after.duplicates.saturating_sub(before.duplicates));
         self.duplicates.with_label_values(&labels).inc_by(more);
@@ -261,7 +308,10 @@ impl Metrics {
         for (name, card) in routes {
             let labels = self.labels(card.service.as_str(), name, card.direction.as_str());
             let (count, age) = counts.in_flight.get(name).map_or((0, 0.0), |(count, oldest)| {
-                (i64::try_from(*count).unwrap_or(i64::MAX), now.duration_since(*oldest).as_secs_f64().max(0.0))
+                (
+                    i64::try_from(*count).unwrap_or(i64::MAX),
+                    now.duration_since(*oldest).as_secs_f64().max(0.0),
+                )
             });
             self.in_flight.with_label_values(&labels).set(count);
             self.oldest.with_label_values(&labels).set(age);

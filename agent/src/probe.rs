@@ -13,7 +13,9 @@ use jiff::Timestamp;
 use lettre::Address;
 use mailsonar_clock::SharedClock;
 use mailsonar_desk::DeskError;
-use mailsonar_protocol::{AccountName, AgentName, Class, Peer, ProbeId, Record, RouteName, Stage, StageTime, Text};
+use mailsonar_protocol::{
+    AccountName, AgentName, Class, Peer, ProbeId, Record, RouteName, Stage, StageTime, Text,
+};
 use uuid::Uuid;
 
 use crate::arrival::Mailbox;
@@ -176,7 +178,8 @@ impl Prober {
             }
             Source::Mx { port, tls } => {
                 let domain = route.to.address.domain();
-                let hosts = self.resolver.mx(domain).await.map_err(|trouble| (Some(peer(domain, None)), trouble))?;
+                let hosts =
+                    self.resolver.mx(domain).await.map_err(|trouble| (Some(peer(domain, None)), trouble))?;
                 let turn = self.turn(route.name());
                 let host = in_turn(&hosts, turn).to_owned();
                 let mut addresses = self.addresses(&host, *port).await?;
@@ -188,7 +191,8 @@ impl Prober {
     }
 
     async fn addresses(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, (Option<Peer>, Trouble)> {
-        let found = self.resolver.addresses(host).await.map_err(|trouble| (Some(peer(host, None)), trouble))?;
+        let found =
+            self.resolver.addresses(host).await.map_err(|trouble| (Some(peer(host, None)), trouble))?;
         Ok(found.into_iter().map(|address: IpAddr| SocketAddr::new(address, port)).collect())
     }
 
@@ -241,7 +245,10 @@ fn text(address: &Address) -> &str {
 }
 
 fn no_submission() -> (Option<Peer>, Trouble) {
-    (None, Trouble::new(Stage::Resolve, Class::Own, "no_submission", "the account has no submission endpoint"))
+    (
+        None,
+        Trouble::new(Stage::Resolve, Class::Own, "no_submission", "the account has no submission endpoint"),
+    )
 }
 
 /// Microseconds from one steady time to another; 0 if they are the wrong way round.

@@ -287,19 +287,24 @@ mod tests {
         RData::MX(MX::new(preference, host(name)))
     }
 
-    /// What the zone of these tests says: a code and records, or nothing at all.
-    fn zone(name: &str, kind: RecordType) -> Option<(ResponseCode, Vec<RData>)> {
+    /// A code and records, or nothing at all.
+    type Reply = Option<(ResponseCode, Vec<RData>)>;
+
+    /// What the zone of these tests says.
+    fn zone(name: &str, kind: RecordType) -> Reply {
         use RecordType as T;
         let v4 = || RData::A(A::new(192, 0, 2, 1));
         let v6 = || RData::AAAA(AAAA::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1));
         let records = match (name, kind) {
-            ("both.example.", T::A) | ("v4.example.", T::A) | ("bare.example.", T::A) => vec![v4()],
-            ("both.example.", T::AAAA) | ("v6.example.", T::AAAA) | ("half.example.", T::AAAA) => vec![v6()],
+            ("both.example." | "v4.example." | "bare.example.", T::A) => vec![v4()],
+            ("both.example." | "v6.example." | "half.example.", T::AAAA) => vec![v6()],
             ("alias.example.", T::A) => vec![RData::CNAME(CNAME(host("v4.example."))), v4()],
             ("acme.example.", T::MX) => vec![mx(20, "B.acme.example."), mx(10, "a.acme.example.")],
             ("null.example.", T::MX) => vec![mx(0, ".")],
             ("many.example.", T::MX) => (0..40).map(|n| mx(n, &format!("h{n}."))).collect(),
-            ("half.example.", T::A) | ("servfail.example.", _) => return Some((ResponseCode::ServFail, vec![])),
+            ("half.example.", T::A) | ("servfail.example.", _) => {
+                return Some((ResponseCode::ServFail, vec![]));
+            }
             ("refused.example.", _) => return Some((ResponseCode::Refused, vec![])),
             ("silent.example.", _) => return None,
             ("gone.example.", _) => return Some((ResponseCode::NXDomain, vec![])),
@@ -309,9 +314,7 @@ mod tests {
     }
 
     /// A DNS server, its address, and how often it was asked.
-    async fn server(
-        zone: fn(&str, RecordType) -> Option<(ResponseCode, Vec<RData>)>,
-    ) -> (SocketAddr, Arc<AtomicU32>) {
+    async fn server(zone: fn(&str, RecordType) -> Reply) -> (SocketAddr, Arc<AtomicU32>) {
         let socket = UdpSocket::bind("127.0.0.1:0").await.expect("bound");
         let (address, asked) = (socket.local_addr().expect("an address"), Arc::new(AtomicU32::new(0)));
         let counter = asked.clone();
@@ -322,8 +325,11 @@ mod tests {
                 let request = Message::from_vec(&buffer[..length]).expect("a message");
                 let query = request.queries.first().expect("a question").clone();
                 assert!(query.name().is_fqdn(), "no search list");
-                let Some((code, records)) = zone(&query.name().to_ascii(), query.query_type()) else { continue };
-                let mut reply = Message::new(request.metadata.id, MessageType::Response, request.metadata.op_code);
+                let Some((code, records)) = zone(&query.name().to_ascii(), query.query_type()) else {
+                    continue;
+                };
+                let mut reply =
+                    Message::new(request.metadata.id, MessageType::Response, request.metadata.op_code);
                 reply.metadata.response_code = code;
                 reply.add_query(query.clone());
                 let mut owner = query.name().clone();

@@ -212,6 +212,9 @@ mod tests {
         assert!(begun.windows(2).all(|pair| pair[1] > pair[0]));
         assert_eq!(begun.len() as u64 + pulse.missed(), 100, "each second's turn was taken or counted");
         assert!(begun.len() >= 64, "32 at once, each for 40 s: {}", begun.len());
-        assert!(begun[31].duration_since(begun[0]) <= SignedDuration::from_secs(32), "no turn waited for another");
+        assert!(
+            begun[31].duration_since(begun[0]) <= SignedDuration::from_secs(32),
+            "no turn waited for another"
+        );
     }
 }

@@ -11,7 +11,8 @@ use crate::metrics::Metrics;
 
 /// What the agent serves.
 pub fn router(metrics: Arc<Metrics>) -> Router {
-    let text = move || async move { ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics.text()) };
+    let text =
+        move || async move { ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics.text()) };
     Router::new().route("/metrics", get(text)).route("/healthz", get(|| async { "ok\n" }))
 }
 
@@ -20,9 +21,9 @@ pub async fn bind(
     address: SocketAddr,
     metrics: Arc<Metrics>,
 ) -> anyhow::Result<impl Future<Output = std::io::Result<()>>> {
-    let listener = tokio::net::TcpListener::bind(address)
-        .await
-        .map_err(|error| anyhow::anyhow!("listen = \"{address}\": {error}; choose another address or port"))?;
+    let listener = tokio::net::TcpListener::bind(address).await.map_err(|error| {
+        anyhow::anyhow!("listen = \"{address}\": {error}; choose another address or port")
+    })?;
     tracing::info!(address = %listener.local_addr()?, "serving /metrics");
     Ok(async move { axum::serve(listener, router(metrics)).await })
 }

@@ -126,8 +126,7 @@ impl Trust {
     }
 
     fn judge(&self, chain: &[CertificateDer<'_>], name: &ServerName<'_>) -> Result<(), rustls::Error> {
-        let (leaf, intermediates) =
-            chain.split_first().ok_or(rustls::Error::NoCertificatesPresented)?;
+        let (leaf, intermediates) = chain.split_first().ok_or(rustls::Error::NoCertificatesPresented)?;
         let now = self.clock.current_time().ok_or(rustls::Error::FailedToGetCurrentTime)?;
         self.verifier.verify_server_cert(leaf, intermediates, name, &[], now).map(|_| ())
     }

@@ -115,7 +115,8 @@ pub fn learn(case: &Case, fact: Fact, now: Timestamp) -> Option<Case> {
 
 /// Whether the message of this record may still turn up.
 pub fn may_arrive(record: &Record) -> bool {
-    let refused = matches!(record.verdict.outcome, Outcome::Refused | Outcome::Deferred | Outcome::Unreachable);
+    let refused =
+        matches!(record.verdict.outcome, Outcome::Refused | Outcome::Deferred | Outcome::Unreachable);
     record.arrival.is_none() && !refused
 }
 

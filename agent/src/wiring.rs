@@ -247,7 +247,8 @@ fn health(
         let mut complaints = complaints.clone();
         complaints.extend(casebook.complaint());
         if drift.abs() > DRIFT {
-            let words = format!("the wall clock has moved by {:.1} s since the agent started", drift.as_secs_f64());
+            let words =
+                format!("the wall clock has moved by {:.1} s since the agent started", drift.as_secs_f64());
             let since = *drifted_since.get_or_init(|| clock.now());
             complaints.push(Complaint { what: "clock".into(), words: Text::new(&words), since });
         }

@@ -22,8 +22,8 @@ impl Watcher {
         let host = &self.address.host;
         let addresses = self.timed(Stage::Resolve, self.shared.resolver.addresses(host)).await?;
         let first = addresses.first().map(|ip| SocketAddr::new(*ip, self.address.port));
-        let address =
-            first.ok_or_else(|| Trouble::new(Stage::Resolve, Class::Dns, "nodata", "the host has no address"))?;
+        let address = first
+            .ok_or_else(|| Trouble::new(Stage::Resolve, Class::Dns, "nodata", "the host has no address"))?;
         let stream = self.timed(Stage::Connect, self.reach(address)).await?;
         let (stream, greeting) = self.timed(Stage::Tls, self.protect(stream)).await?;
         self.timed(Stage::Login, self.sign_in(stream, greeting)).await
@@ -80,7 +80,11 @@ impl Watcher {
         let begun = self.shared.clock.now();
         let done = step.await?;
         let took_us = micros_since(begun, self.shared.clock.now());
-        self.shared.observer.step(&self.address.account, &self.address.provider, StageTime { stage, took_us });
+        self.shared.observer.step(
+            &self.address.account,
+            &self.address.provider,
+            StageTime { stage, took_us },
+        );
         Ok(done)
     }
 }

@@ -179,6 +179,7 @@ impl Watcher {
         let news = session.noop().await?;
         let seen_at = self.shared.clock.now();
         self.eyes.round_trip = pace::since(begun, seen_at);
+        tracing::debug!(took = ?self.eyes.round_trip, grew = news.grew, ?seen_by, "looked");
         if news.grew || seen_by == SeenBy::Idle {
             let view = View { visible_at: seen_at, seen_by, absent_at: self.absent(seen_by, begun) };
             self.tail(session, inbox, view).await?;
@@ -297,7 +298,9 @@ impl Watcher {
     /// `None` where the message is where it belongs.
     async fn place(&self, find: &Find) -> Option<Stray> {
         match self.shared.casebook.ledger().case(find.tag.probe).await {
-            Ok(Some(case)) if case.account == self.address.account && case.record.route == find.tag.route => None,
+            Ok(Some(case)) if case.account == self.address.account && case.record.route == find.tag.route => {
+                None
+            }
             Ok(Some(_)) => Some(Stray::WrongMailbox),
             Ok(None) => Some(Stray::Unknown),
             // Without the ledger nothing is known, so nothing may be touched either.
@@ -359,7 +362,9 @@ impl Watcher {
                     self.expected.seen(probe);
                     removable.push(uid);
                 }
-                Err(error) => tracing::error!(%probe, %error, "an arrival could not be kept; it stays in the mailbox"),
+                Err(error) => {
+                    tracing::error!(%probe, %error, "an arrival could not be kept; it stays in the mailbox")
+                }
             }
         }
         removable

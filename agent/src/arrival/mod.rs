@@ -20,7 +20,8 @@ use futures::FutureExt;
 use jiff::{SignedDuration, Timestamp};
 use mailsonar_clock::SharedClock;
 use mailsonar_protocol::{
-    AccountName, AgentName, Class, MailboxHealth, Outcome, ProbeId, Record, ServiceName, Stage, StageTime, Text,
+    AccountName, AgentName, Class, MailboxHealth, Outcome, ProbeId, Record, ServiceName, Stage, StageTime,
+    Text,
 };
 use tokio::sync::mpsc;
 
@@ -135,8 +136,11 @@ impl Mailbox {
     /// Its submission has ended as the record says.
     pub fn sent(&self, record: &Record) {
         let may_come = crate::verdict::may_arrive(record);
-        let notice =
-            if may_come { Notice::Sent(record.probe, Due::of(record)) } else { Notice::NotSent(record.probe) };
+        let notice = if may_come {
+            Notice::Sent(record.probe, Due::of(record))
+        } else {
+            Notice::NotSent(record.probe)
+        };
         self.notices.send(notice).ok();
     }
 
@@ -213,14 +217,15 @@ impl Watcher {
         let since = now.saturating_sub(self.shared.config.retention).unwrap_or(now);
         match self.shared.casebook.ledger().waiting(self.address.account.clone(), since).await {
             Ok(records) => {
-                let open = |record: &&Record| {
-                    matches!(record.verdict.outcome, Outcome::InFlight | Outcome::Unknown)
-                };
+                let open =
+                    |record: &&Record| matches!(record.verdict.outcome, Outcome::InFlight | Outcome::Unknown);
                 for record in records.iter().filter(open) {
                     self.expected.expect(record.probe, Due::of(record));
                 }
             }
-            Err(error) => tracing::error!(account = %self.address.account, %error, "what is in flight could not be read"),
+            Err(error) => {
+                tracing::error!(account = %self.address.account, %error, "what is in flight could not be read")
+            }
         }
     }
 

@@ -148,7 +148,10 @@ mod tests {
         loop {
             let (now, awaited) = aged(age);
             let Wait::Sleep(gap) = wait(now, &awaited, &MEANS) else { break };
-            assert!(gap <= Duration::from_millis(2).max(age / 25) + Duration::from_nanos(1), "{gap:?} at {age:?}");
+            assert!(
+                gap <= Duration::from_millis(2).max(age / 25) + Duration::from_nanos(1),
+                "{gap:?} at {age:?}"
+            );
             age += gap;
             looks += 1;
         }

@@ -39,7 +39,9 @@ pub(super) fn of(document: &Document, clock: &SharedClock) -> Result<Config, Pro
     let accounts: BTreeMap<_, _> = settings
         .accounts
         .iter()
-        .filter_map(|(name, account)| Some((name.clone(), Arc::new(reader.account(name, account, &settings)?))))
+        .filter_map(|(name, account)| {
+            Some((name.clone(), Arc::new(reader.account(name, account, &settings)?)))
+        })
         .collect();
     let routes: Vec<_> = settings
         .routes
@@ -120,7 +122,11 @@ impl Reader<'_> {
     fn endpoint(&mut self, key: &str, settings: &EndpointSettings, ports: (u16, u16)) -> Option<Endpoint> {
         if !is_host(&settings.host) {
             let key = format!("{key}.host");
-            self.fault(&key, format!("{:?} is not a host", settings.host), "write a DNS name or an IP address");
+            self.fault(
+                &key,
+                format!("{:?} is not a host", settings.host),
+                "write a DNS name or an IP address",
+            );
             return None;
         }
         let tls = match settings.tls {
@@ -142,7 +148,8 @@ impl Reader<'_> {
         }
         let (provider, watched) = self.provider(&key, account, all)?;
         let address = self.address(&format!("{key}.address"), &account.address)?;
-        let domains = if watched { &all.services } else { &all.references }.get(&provider).map(|p| &p.domains);
+        let domains =
+            if watched { &all.services } else { &all.references }.get(&provider).map(|p| &p.domains);
         if !domains.is_some_and(|domains| domains.iter().any(|d| d.eq_ignore_ascii_case(address.domain()))) {
             let message = format!("{} is not one of the domains of {provider}", address.domain());
             self.fault(&format!("{key}.address"), message, "add it to that provider's `domains`");
@@ -157,7 +164,11 @@ impl Reader<'_> {
         let password = self.secret(&key, &source)?;
         let username = account.username.clone().unwrap_or_else(|| account.address.clone());
         if username.is_empty() || username.contains(['\r', '\n', '\0']) {
-            self.fault(&format!("{key}.username"), "empty, or with a line break or NUL in it", "write it plainly");
+            self.fault(
+                &format!("{key}.username"),
+                "empty, or with a line break or NUL in it",
+                "write it plainly",
+            );
         }
         Some(Account {
             name: name.clone(),
@@ -177,7 +188,12 @@ impl Reader<'_> {
         })
     }
 
-    fn provider(&mut self, key: &str, account: &AccountSettings, all: &Settings) -> Option<(ServiceName, bool)> {
+    fn provider(
+        &mut self,
+        key: &str,
+        account: &AccountSettings,
+        all: &Settings,
+    ) -> Option<(ServiceName, bool)> {
         let (name, watched, known) = match (&account.service, &account.reference) {
             (Some(name), None) => (name, true, all.services.contains_key(name)),
             (None, Some(name)) => (name, false, all.references.contains_key(name)),
@@ -190,7 +206,11 @@ impl Reader<'_> {
         };
         if !known {
             let kind = if watched { "service" } else { "reference" };
-            self.fault(&format!("{key}.{kind}"), format!("there is no {kind} {name}"), format!("add [{kind}s.{name}]"));
+            self.fault(
+                &format!("{key}.{kind}"),
+                format!("there is no {kind} {name}"),
+                format!("add [{kind}s.{name}]"),
+            );
             return None;
         }
         Some((name.clone(), watched))
@@ -200,7 +220,11 @@ impl Reader<'_> {
         match text.parse() {
             Ok(address) => Some(address),
             Err(error) => {
-                self.fault(key, format!("{text:?} is not a mail address: {error}"), "write it as user@domain");
+                self.fault(
+                    key,
+                    format!("{text:?} is not a mail address: {error}"),
+                    "write it as user@domain",
+                );
                 None
             }
         }
@@ -214,7 +238,13 @@ impl Reader<'_> {
             }
             Err(message) => {
                 let name = source.name;
-                self.fault(key, message, format!("keep the {name} in a file that only the agent can read, and name it in `{name}_file`"));
+                self.fault(
+                    key,
+                    message,
+                    format!(
+                        "keep the {name} in a file that only the agent can read, and name it in `{name}_file`"
+                    ),
+                );
                 None
             }
         }
@@ -262,11 +292,19 @@ impl Reader<'_> {
         match &account {
             None if !all.accounts.contains_key(&route.to) => {
                 let name = &route.to;
-                self.fault(&format!("{key}.to"), format!("there is no account {name}"), format!("add [accounts.{name}]"));
+                self.fault(
+                    &format!("{key}.to"),
+                    format!("there is no account {name}"),
+                    format!("add [accounts.{name}]"),
+                );
             }
             Some(account) if account.imap.is_none() => {
                 let message = format!("account {} has no `imap`, so no arrival can be seen", account.name);
-                self.fault(&format!("{key}.to"), message, "add `imap = { host = \"…\", tls = \"tls\" }` to it");
+                self.fault(
+                    &format!("{key}.to"),
+                    message,
+                    "add `imap = { host = \"…\", tls = \"tls\" }` to it",
+                );
                 return None;
             }
             _ => {}
@@ -293,12 +331,20 @@ impl Reader<'_> {
             return Some(Source::Mx { port: mx.port, tls });
         }
         if route.mx.is_some() {
-            self.fault(&format!("{key}.mx"), "`mx` goes with `from = \"mx\"` only", "remove it, or write from = \"mx\"");
+            self.fault(
+                &format!("{key}.mx"),
+                "`mx` goes with `from = \"mx\"` only",
+                "remove it, or write from = \"mx\"",
+            );
         }
         let name = route.from.parse::<AccountName>().ok().filter(|name| all.accounts.contains_key(name));
         let Some(name) = name else {
             let message = format!("there is no account {:?}", route.from);
-            self.fault(&format!("{key}.from"), message, "write an account's name, or \"mx\" for straight to the MX");
+            self.fault(
+                &format!("{key}.from"),
+                message,
+                "write an account's name, or \"mx\" for straight to the MX",
+            );
             return None;
         };
         let account = accounts.get(&name)?;
@@ -360,7 +406,11 @@ impl Reader<'_> {
         let url = collector.url.trim_end_matches('/').to_owned();
         let parsed = reqwest::Url::parse(&url).ok().filter(|url| url.has_host());
         if !parsed.as_ref().is_some_and(|url| matches!(url.scheme(), "http" | "https")) {
-            self.fault("collector.url", "not a URL of http or https", "write for example https://collector.example");
+            self.fault(
+                "collector.url",
+                "not a URL of http or https",
+                "write for example https://collector.example",
+            );
             return None;
         }
         if parsed.is_some_and(|url| url.scheme() == "http" && !is_loopback(&url)) {
@@ -382,7 +432,11 @@ impl Reader<'_> {
         match written {
             Some(name) if is_host(name) => name.to_owned(),
             Some(name) => {
-                self.fault("ehlo_name", format!("{name:?} is not a host name"), "write this host's full DNS name");
+                self.fault(
+                    "ehlo_name",
+                    format!("{name:?} is not a host name"),
+                    "write this host's full DNS name",
+                );
                 String::new()
             }
             None => std::fs::read_to_string("/proc/sys/kernel/hostname")

@@ -5,7 +5,7 @@
 //! an empty result: "I could not look" must not read as "it is not there". After any failure, and
 //! after a call that was dropped half-way, the session answers nothing but failure.
 //!
-//! Bounded: a [guard](guard) between TLS and the parser hands on whole, measured, harmless responses
+//! Bounded: a guard between TLS and the parser hands on whole, measured, harmless responses
 //! only ([`Limits`]). Each call has its deadline.
 //!
 //! The parser and its buffers are async-imap's; the commands are written here, in one write each,

@@ -20,6 +20,7 @@ use rusqlite::{Connection, OptionalExtension, Row};
 
 use crate::verdict::{self, Case};
 
+// Parameters are written ?1, not $1: SQLite takes $1 for a name, and numbers names as they appear.
 const SCHEMA: &str = include_str!("schema.sql");
 const SCHEMA_VERSION: i64 = 1;
 
@@ -96,7 +97,7 @@ impl Ledger {
                 let record = &case.record;
                 db.prepare_cached(
                     "INSERT INTO probe (id, account, route, revision, outcome, waiting, started_us, due_us, body)
-                     VALUES ($1, $2, $3, $4, $5, 1, $6, $7, $8)",
+                     VALUES (?1, ?2, ?3, ?4, ?5, 1, ?6, ?7, ?8)",
                 )?
                 .execute((
                     record.probe.to_string(),
@@ -124,8 +125,8 @@ impl Ledger {
                 let Some(case) = find(db, probe)? else { return Ok(None) };
                 let Some(next) = decide(&case) else { return Ok(None) };
                 db.prepare_cached(
-                    "UPDATE probe SET revision = $2, outcome = $3, waiting = $4, due_us = $5, body = $6
-                     WHERE id = $1",
+                    "UPDATE probe SET revision = ?2, outcome = ?3, waiting = ?4, due_us = ?5, body = ?6
+                     WHERE id = ?1",
                 )?
                 .execute((
                     probe.to_string(),
@@ -149,7 +150,7 @@ impl Ledger {
     pub async fn waiting(&self, account: AccountName, since: Timestamp) -> Result<Vec<Record>, DeskError> {
         self.desk
             .run(move |db| {
-                let sql = "SELECT body FROM probe WHERE waiting = 1 AND account = $1 AND due_us >= $2
+                let sql = "SELECT body FROM probe WHERE waiting = 1 AND account = ?1 AND due_us >= ?2
                            ORDER BY due_us";
                 let mut query = db.prepare_cached(sql)?;
                 let cases = readable(query.query_map((account.as_str(), since.as_microsecond()), body)?)?;
@@ -176,7 +177,7 @@ impl Ledger {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         self.desk
             .run(move |db| {
-                let sql = "SELECT body FROM probe WHERE revision > acknowledged ORDER BY started_us LIMIT $1";
+                let sql = "SELECT body FROM probe WHERE revision > acknowledged ORDER BY started_us LIMIT ?1";
                 let mut query = db.prepare_cached(sql)?;
                 let cases = readable(query.query_map([limit], body)?)?;
                 Ok(cases.into_iter().map(|case| case.record).collect())
@@ -189,7 +190,7 @@ impl Ledger {
     pub async fn acknowledge(&self, acknowledged: Vec<Acknowledgement>) -> Result<(), DeskError> {
         self.desk
             .run(move |db| {
-                let sql = "UPDATE probe SET acknowledged = $2 WHERE id = $1 AND acknowledged < $2";
+                let sql = "UPDATE probe SET acknowledged = ?2 WHERE id = ?1 AND acknowledged < ?2";
                 let mut update = db.prepare_cached(sql)?;
                 for Acknowledgement { probe, revision } in acknowledged {
                     update.execute((probe.to_string(), revision))?;
@@ -228,11 +229,14 @@ impl Ledger {
             .run(move |db| {
                 // In slices, so that a sweep after a long absence does not hold up the probes.
                 let removed = db.execute(
-                    "DELETE FROM probe WHERE id IN (SELECT id FROM probe WHERE started_us < $1 AND due_us < $1
-                     AND (revision <= acknowledged OR NOT $2) ORDER BY started_us LIMIT 1000)",
+                    "DELETE FROM probe WHERE id IN (SELECT id FROM probe WHERE started_us < ?1 AND due_us < ?1
+                     AND (revision <= acknowledged OR NOT ?2) ORDER BY started_us LIMIT 1000)",
                     (horizon.as_microsecond(), has_collector),
                 )?;
-                db.execute("UPDATE probe SET waiting = 0 WHERE waiting = 1 AND due_us < $1", [horizon.as_microsecond()])?;
+                db.execute(
+                    "UPDATE probe SET waiting = 0 WHERE waiting = 1 AND due_us < ?1",
+                    [horizon.as_microsecond()],
+                )?;
                 Ok(removed)
             })
             .await
@@ -262,16 +266,19 @@ fn migrate(connection: &Connection) -> anyhow::Result<()> {
     let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     match version {
         0 => {
-            connection.execute_batch(&format!("BEGIN; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"))?;
+            connection
+                .execute_batch(&format!("BEGIN; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"))?;
         }
         SCHEMA_VERSION => {}
-        newer => anyhow::bail!("the ledger was written by a newer version (schema {newer}); use that version"),
+        newer => {
+            anyhow::bail!("the ledger was written by a newer version (schema {newer}); use that version")
+        }
     }
     Ok(())
 }
 
 fn find(db: &Connection, probe: ProbeId) -> Result<Option<Case>, DeskError> {
-    let mut query = db.prepare_cached("SELECT body FROM probe WHERE id = $1")?;
+    let mut query = db.prepare_cached("SELECT body FROM probe WHERE id = ?1")?;
     query.query_row([probe.to_string()], body).optional()?.map(|text| case(&text)).transpose()
 }
 

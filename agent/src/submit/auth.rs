@@ -32,7 +32,12 @@ pub(super) async fn sign_in(
     let mechanism = choose(offered)?;
     let password = credentials.password.expose_secret();
     if credentials.username.contains('\0') || password.contains('\0') {
-        return Err(Trouble::new(Stage::Auth, Class::Own, "bad_credentials", "there is a NUL in the credentials"));
+        return Err(Trouble::new(
+            Stage::Auth,
+            Class::Own,
+            "bad_credentials",
+            "there is a NUL in the credentials",
+        ));
     }
     let plain = base64(&[b"\0", credentials.username.as_bytes(), b"\0", password.as_bytes()]);
     let login = base64(&[password.as_bytes()]);

@@ -98,9 +98,8 @@ impl<'a> Dialogue<'a> {
     async fn connect_to(&mut self, address: SocketAddr) -> Result<BoxedStream, Trouble> {
         (self.peer.address, self.peer.port) = (Some(address.ip()), address.port());
         let network = self.network;
-        let work = async move {
-            network.connect(address).await.map_err(|error| from_connect(address, &error))
-        };
+        let work =
+            async move { network.connect(address).await.map_err(|error| from_connect(address, &error)) };
         self.times.timed(Stage::Connect, self.limits.connect, work).await
     }
 

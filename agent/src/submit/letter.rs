@@ -17,12 +17,15 @@ const MAX_NAME: usize = 255;
 /// Class `own`: the configuration is to blame, not the server.
 pub(super) fn check(letter: &Letter<'_>, ehlo_name: &str) -> Result<(), Trouble> {
     let problem = |stage, detail, words: String| Err(Trouble::new(stage, Class::Own, detail, words));
-    if ehlo_name.is_empty() || ehlo_name.len() > MAX_NAME || !ehlo_name.bytes().all(|b| b.is_ascii_graphic()) {
+    if ehlo_name.is_empty() || ehlo_name.len() > MAX_NAME || !ehlo_name.bytes().all(|b| b.is_ascii_graphic())
+    {
         return problem(Stage::Greeting, "bad_name", format!("{ehlo_name:?} cannot be said in EHLO"));
     }
     for (address, may_be_empty) in [(letter.from, true), (letter.to, false)] {
         if !(is_address(address) || may_be_empty && address.is_empty()) {
-            let words = format!("{address:?} cannot be an envelope address: plain ASCII, with an @, no spaces or brackets");
+            let words = format!(
+                "{address:?} cannot be an envelope address: plain ASCII, with an @, no spaces or brackets"
+            );
             return problem(Stage::Envelope, "bad_address", words);
         }
     }
@@ -31,7 +34,8 @@ pub(super) fn check(letter: &Letter<'_>, ehlo_name: &str) -> Result<(), Trouble>
 
 fn is_address(address: &str) -> bool {
     let spelled_well = address.bytes().all(|b| b.is_ascii_graphic() && b != b'<' && b != b'>');
-    let has_both_parts = address.rsplit_once('@').is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty());
+    let has_both_parts =
+        address.rsplit_once('@').is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty());
     spelled_well && has_both_parts && address.len() <= MAX_ADDRESS
 }
 
@@ -81,9 +85,20 @@ mod tests {
             assert_eq!(check(&letter(good, good), "probe.example"), Ok(()));
             assert_eq!(check(&letter("", good), "[192.0.2.1]"), Ok(()));
         }
-        for bad in
-            ["", "a", "@b", "a@", "a@b\r\nRSET", "a@b\nX", "a@b\0", "a b@c", "a@b>", "<a@b", "ä@b.example", "a@b\x7f"]
-        {
+        for bad in [
+            "",
+            "a",
+            "@b",
+            "a@",
+            "a@b\r\nRSET",
+            "a@b\nX",
+            "a@b\0",
+            "a b@c",
+            "a@b>",
+            "<a@b",
+            "ä@b.example",
+            "a@b\x7f",
+        ] {
             let trouble = check(&letter("a@b", bad), "probe.example").expect_err(bad);
             assert_eq!((trouble.class, trouble.stage), (Class::Own, Stage::Envelope));
         }

@@ -44,7 +44,8 @@ fn is_part(c: char) -> bool {
 
 fn id(token: &str) -> Option<Text> {
     let token = token.trim_matches(|c| "<>()[],;.:".contains(c));
-    let plausible = token.len() <= MAX && token.contains(|c: char| c.is_ascii_digit()) && token.chars().all(is_part);
+    let plausible =
+        token.len() <= MAX && token.contains(|c: char| c.is_ascii_digit()) && token.chars().all(is_part);
     plausible.then(|| token.into())
 }
 
@@ -73,7 +74,10 @@ mod tests {
             ),
             ("250 2.6.0 <p1@probe.example> Queued mail for delivery", Some("p1@probe.example")),
             ("250 ok 1700000000 qp 12345", Some("12345")),
-            ("250 2.0.0 OK  1700000000 a1-20020a05600c4f0100b0040e.12 - gsmtp", Some("a1-20020a05600c4f0100b0040e.12")),
+            (
+                "250 2.0.0 OK  1700000000 a1-20020a05600c4f0100b0040e.12 - gsmtp",
+                Some("a1-20020a05600c4f0100b0040e.12"),
+            ),
             ("250 Message Queued (6D3B1A5C-9E1F-4A7B.1)", Some("6D3B1A5C-9E1F-4A7B.1")),
             ("250 2.0.0 Message queued with id 1a2b3c.", Some("1a2b3c")),
             ("250 ok:  Message 12345678 accepted", Some("12345678")),

@@ -39,7 +39,11 @@ pub(super) struct Fault {
 impl Reply {
     /// The text of each line, without its code.
     pub(super) fn lines(&self) -> impl Iterator<Item = &[u8]> {
-        self.raw.strip_suffix(b"\n").unwrap_or(&self.raw).split(|&b| b == b'\n').map(|l| l.get(4..).unwrap_or(b""))
+        self.raw
+            .strip_suffix(b"\n")
+            .unwrap_or(&self.raw)
+            .split(|&b| b == b'\n')
+            .map(|l| l.get(4..).unwrap_or(b""))
     }
 
     /// The server's words.
@@ -148,7 +152,11 @@ impl Assembler {
             Some(b'-') => true,
             Some(_) => return Err(self.fault(Class::Protocol, "not_smtp")),
         };
-        if code >= 400 { self.has_failure = true } else { self.has_success = true }
+        if code >= 400 {
+            self.has_failure = true;
+        } else {
+            self.has_success = true;
+        }
         self.lines += 1;
         self.raw.append(&mut self.line);
         self.raw.push(b'\n');
@@ -246,7 +254,9 @@ mod tests {
 
     #[test]
     fn each_bad_reply_has_a_detail_of_its_own() {
-        for (code, expected) in [(400, "reply_400"), (421, "reply_421"), (550, "reply_550"), (599, "reply_599")] {
+        for (code, expected) in
+            [(400, "reply_400"), (421, "reply_421"), (550, "reply_550"), (599, "reply_599")]
+        {
             assert_eq!(detail(code), expected);
         }
         let odd = Reply { code: 354, raw: b"354 go on\n".to_vec() };

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use proptest::prelude::*;
+use proptest::sample::select;
+
 use super::fake::{GREETING, Server, kind, selected_on};
 use crate::imap::Limits;
 
@@ -30,8 +33,8 @@ async fn many_small_literals_in_one_response_are_refused() {
     let server =
         Server::new("S: * 1 FETCH (UID 1").send(" X {0}\r\n".repeat(100)).repeat("X {500000}\r\n", 1);
     assert_eq!(noop_against(server).await, "protocol unreadable");
-    let server =
-        Server::default().send("* X ").repeat([b"{60000}\r\n".as_slice(), &[b'x'; 60_000]].concat(), 100);
+    let literal = format!("{{60000}}\r\n{}", "x".repeat(60_000));
+    let server = Server::default().send("* X ").repeat(literal, 100);
     assert_eq!(noop_against(server).await, "limit literal_too_long");
 }
 
@@ -75,7 +78,8 @@ async fn an_endless_line_is_cut_off() {
     assert_eq!(noop_against(ones).await, "limit line_too_long");
     // The result of a search may be longer than a line, but not endless.
     let limits = Limits { bytes: 512 * 1024, ..Limits::default() };
-    let server = Server::new(GREETING).then("C: M2 NOOP\nS: * SEARCH 1").send("* SEARCH").repeat(" 1", 100_000_000);
+    let server =
+        Server::new(GREETING).then("C: M2 NOOP\nS: * SEARCH 1").send("* SEARCH").repeat(" 1", 100_000_000);
     let (session, _played) = server.open_with(limits).await;
     assert_eq!(kind(&session.unwrap().noop().await.unwrap_err()), "limit too_many_bytes");
 }
@@ -86,4 +90,55 @@ async fn a_trickle_of_bytes_ends_by_the_deadline() {
     assert_eq!(noop_against(slow).await, "timeout timeout");
     let chatty = Server::default().pace("* OK still working\r\n", Duration::from_secs(1));
     assert_eq!(noop_against(chatty).await, "timeout timeout");
+}
+
+/// What a server might say, in any order.
+fn babble() -> impl Strategy<Value = Vec<&'static str>> {
+    let words = select(vec![
+        "* ",
+        "M3 ",
+        "+ ",
+        "OK ",
+        "NO ",
+        "BYE",
+        "1 FETCH (",
+        "UID 1 ",
+        "BODY[] ",
+        "BODYSTRUCTURE ",
+        "INTERNALDATE NIL ",
+        "ENVELOPE ",
+        "{3}\r\n",
+        "{0}\r\n",
+        "{70000}\r\n",
+        "SEARCH ",
+        "4294967296 ",
+        "2 EXISTS",
+        "[ALERT]",
+        "[UIDVALIDITY 7] ",
+        "\"",
+        "\\",
+        "(",
+        ")",
+        "\u{e9}",
+        "\0",
+        "\r",
+        "\n",
+        "\r\n",
+        "\r\n",
+    ]);
+    prop::collection::vec(words, 0..24)
+}
+
+proptest! {
+    #[test]
+    fn whatever_a_server_says_the_session_answers_or_ends(words in babble()) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+        runtime.expect("a runtime starts").block_on(async {
+            let server = Server::new("C: M3 NOOP").send(words.concat()).then("close");
+            let (mut session, _, _played) = selected_on(server).await;
+            if session.noop().await.is_err() {
+                assert_eq!(kind(&session.noop().await.unwrap_err()), "closed session_dropped");
+            }
+        });
+    }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::fake::{Server, kind, opened, selected, selected_on};
 use crate::imap::{IdleEnd, Limits, News};
 
-const MINUTES: Duration = Duration::from_secs(300);
+const MINUTES: Duration = Duration::from_mins(5);
 
 #[tokio::test(start_paused = true)]
 async fn noop_tells_of_new_mail_once() {
@@ -72,7 +72,7 @@ async fn idle_ends_with_news() {
 #[tokio::test(start_paused = true)]
 #[expect(clippy::disallowed_methods, reason = "measures simulated time")]
 async fn keepalives_do_not_prolong_idle() {
-    let server = Server::new("C: M3 IDLE\nS: + idling").pace("* OK still here\r\n", Duration::from_secs(120));
+    let server = Server::new("C: M3 IDLE\nS: + idling").pace("* OK still here\r\n", Duration::from_mins(2));
     let (mut session, _, _played) = selected_on(server).await;
     let start = tokio::time::Instant::now();
     // This server never hears DONE, so the end is a failure; but it comes in time.

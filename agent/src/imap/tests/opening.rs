@@ -196,10 +196,7 @@ impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for Everything {
 #[tokio::test(start_paused = true)]
 async fn no_secret_is_logged_or_quoted_even_if_the_server_echoes_it() {
     let logged = Everything::default();
-    tracing_subscriber::registry()
-        .with(logged.clone())
-        .try_init()
-        .expect("no other test here sets a subscriber");
+    let _this_thread = tracing_subscriber::registry().with(logged.clone()).set_default();
     let password = SecretString::from("correct-horse-\"battery");
     let token = "AG1lAGNvcnJlY3QtaG9yc2UtImJhdHRlcnk=";
     let in_words = r#"LOGIN "me" "correct-horse-\"battery""#;

@@ -84,7 +84,11 @@ async fn searches_are_written_as_the_standard_wants() {
     assert_eq!(session.uid_search(&Search::Since(Date::constant(2026, 7, 4))).await.unwrap(), [4]);
     let header = Search::Header { name: "X-Mailsonar-Probe".into(), value: "a\"b".into() };
     assert_eq!(session.uid_search(&header).await.unwrap(), [0; 0]);
-    assert_eq!(session.uid_search(&Search::From(12)).await.unwrap(), [0; 0], "the last one is not a later one");
+    assert_eq!(
+        session.uid_search(&Search::From(12)).await.unwrap(),
+        [0; 0],
+        "the last one is not a later one"
+    );
 }
 
 fn row(uid: u32, header: &str) -> String {
