@@ -7,19 +7,26 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use futures::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
 use mailsonar_clock::SharedClock;
 use mailsonar_desk::DeskError;
 use mailsonar_protocol::{AccountName, Class, Stage};
+use tokio::sync::Notify;
 
 use crate::ledger::Ledger;
+use crate::submit::Usher;
 use crate::trouble::Trouble;
 
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
 
 /// The detail of the trouble that says the breaker holds.
 pub const SIGN_IN_HELD: &str = "sign_in_held";
+
+/// How long to wait for a place among those under way.
+const QUEUE: Duration = Duration::from_secs(10);
 
 /// Refusals that may follow each other at once.
 const FREE: usize = 2;
@@ -31,6 +38,7 @@ pub struct Breaker {
     clock: SharedClock,
     per_hour: usize,
     under_way: Arc<Mutex<HashMap<AccountName, usize>>>,
+    ended: Arc<Notify>,
 }
 
 /// Leave to try one sign-in. Must be told how it went; dropped without, it counts as no attempt.
@@ -46,6 +54,7 @@ pub struct Permit {
 struct Counted {
     account: AccountName,
     under_way: Arc<Mutex<HashMap<AccountName, usize>>>,
+    ended: Arc<Notify>,
 }
 
 impl Drop for Counted {
@@ -54,6 +63,46 @@ impl Drop for Counted {
         if let Some(count) = under_way.get_mut(&self.account) {
             *count = count.saturating_sub(1);
         }
+        drop(under_way);
+        self.ended.notify_waiters();
+    }
+}
+
+/// The breaker at the door of one account's submission.
+pub struct AccountUsher<'a> {
+    breaker: &'a Breaker,
+    account: &'a AccountName,
+    permit: Mutex<Option<Permit>>,
+}
+
+impl<'a> AccountUsher<'a> {
+    /// An usher for one submission.
+    pub fn new(breaker: &'a Breaker, account: &'a AccountName) -> Self {
+        Self { breaker, account, permit: Mutex::new(None) }
+    }
+
+    fn permit(&self) -> std::sync::MutexGuard<'_, Option<Permit>> {
+        self.permit.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Usher for AccountUsher<'_> {
+    fn admit(&self) -> BoxFuture<'_, Result<(), Trouble>> {
+        Box::pin(async {
+            let permit = self.breaker.ask(self.account, Stage::Auth).await?;
+            *self.permit() = Some(permit);
+            Ok(())
+        })
+    }
+
+    fn report(&self, refused: bool) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            let permit = self.permit().take();
+            if let Some(permit) = permit {
+                let how = if refused { SignIn::Refused } else { SignIn::Harmless };
+                self.breaker.tell(permit, how).await;
+            }
+        })
     }
 }
 
@@ -66,61 +115,93 @@ pub enum SignIn {
     Refused,
 }
 
-/// When the next sign-in may be tried, given the refusals of the last hour in order of time and the
-/// attempts under way. `Err` carries the time.
-pub fn permit(
-    refused: &[Timestamp],
-    under_way: usize,
-    per_hour: usize,
-    now: Timestamp,
-) -> Result<(), Timestamp> {
+/// Why a sign-in may not be tried now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hold {
+    /// Others are under way that may be refused; ask again when one has ended.
+    Busy,
+    /// Too many were refused.
+    Until(Timestamp),
+}
+
+/// Whether a sign-in may be tried now, given the refusals of the last hour in order of time and the
+/// number of attempts under way. Those count as if refused already.
+pub fn permit(refused: &[Timestamp], under_way: usize, per_hour: usize, now: Timestamp) -> Result<(), Hold> {
     let later = |from: Timestamp, wait: SignedDuration| from.saturating_add(wait).unwrap_or(now);
     let recent: Vec<_> = refused.iter().copied().filter(|&at| later(at, HOUR) > now).collect();
-    if recent.len() + under_way >= per_hour {
-        let oldest = recent.first().map_or(later(now, SignedDuration::from_secs(1)), |&at| later(at, HOUR));
-        return Err(oldest.max(later(now, SignedDuration::from_millis(1))));
+    let oldest = recent.first().map_or(now, |&at| later(at, HOUR));
+    if recent.len() >= per_hour {
+        return Err(Hold::Until(oldest));
     }
     if let (Some(&last), true) = (recent.last(), recent.len() >= FREE.min(per_hour)) {
         let gaps = i32::try_from(per_hour.saturating_sub(FREE).max(1)).unwrap_or(i32::MAX);
         let next = later(last, HOUR / gaps);
-        if next > now || under_way > 0 {
-            return Err(next.max(later(now, SignedDuration::from_secs(1))));
+        if next > now {
+            return Err(Hold::Until(next));
+        }
+        if under_way > 0 {
+            return Err(Hold::Busy);
         }
     }
-    Ok(())
+    if recent.len() + under_way >= per_hour { Err(Hold::Busy) } else { Ok(()) }
 }
 
 impl Breaker {
     /// A breaker that allows `per_hour` refusals.
     pub fn new(ledger: Ledger, clock: SharedClock, per_hour: usize) -> Self {
-        Self { ledger, clock, per_hour, under_way: Arc::default() }
+        Self { ledger, clock, per_hour, under_way: Arc::default(), ended: Arc::default() }
     }
 
-    /// Leave to sign in now, or the trouble that says until when not, and why.
+    /// Leave to sign in now, or the trouble that says until when not, and why. Waits a while for others
+    /// that are under way.
     pub async fn ask(&self, account: &AccountName, stage: Stage) -> Result<Permit, Trouble> {
+        let deadline = tokio::time::sleep(QUEUE);
+        tokio::pin!(deadline);
+        loop {
+            // Registered before the count is looked at, so that no ending is missed.
+            let ended = self.ended.notified();
+            match self.try_ask(account, stage).await? {
+                Some(permit) => return Ok(permit),
+                None => tokio::select! {
+                    () = ended => {}
+                    () = &mut deadline => {
+                        let words = "too many sign-ins to this account are under way";
+                        return Err(Trouble::new(stage, Class::Own, "sign_in_queue", words));
+                    }
+                },
+            }
+        }
+    }
+
+    async fn try_ask(&self, account: &AccountName, stage: Stage) -> Result<Option<Permit>, Trouble> {
         let now = self.clock.now();
         let refused = self.refusals(account, now).await.map_err(|error| own(stage, &error))?;
         let counted = {
             let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
             let count = under_way.entry(account.clone()).or_default();
-            permit(&refused, *count, self.per_hour, now)
-                .map_err(|until| held(stage, refused.len(), until, now))?;
-            *count += 1;
-            Counted { account: account.clone(), under_way: self.under_way.clone() }
+            match permit(&refused, *count, self.per_hour, now) {
+                Ok(()) => *count += 1,
+                Err(Hold::Busy) => return Ok(None),
+                Err(Hold::Until(until)) => return Err(held(stage, refused.len(), until, now)),
+            }
+            Counted { account: account.clone(), under_way: self.under_way.clone(), ended: self.ended.clone() }
         };
         let row = match refused.is_empty() {
             true => None,
             false => Some(self.write(account, now).await.map_err(|error| own(stage, &error))?),
         };
-        Ok(Permit { account: account.clone(), row, _counted: counted })
+        Ok(Some(Permit { account: account.clone(), row, _counted: counted }))
     }
 
     /// Tells how it went.
-    pub async fn tell(&self, permit: Permit, how: SignIn) -> Result<(), DeskError> {
-        match (how, permit.row) {
+    pub async fn tell(&self, permit: Permit, how: SignIn) {
+        let told = match (how, permit.row) {
             (SignIn::Refused, None) => self.write(&permit.account, self.clock.now()).await.map(drop),
             (SignIn::Harmless, Some(row)) => self.erase(row).await,
             _ => Ok(()),
+        };
+        if let Err(error) = told {
+            tracing::error!(account = %permit.account, %error, "how a sign-in went could not be written down");
         }
     }
 
@@ -204,9 +285,9 @@ mod tests {
 
     #[test]
     fn attempts_under_way_count_as_if_refused() {
-        assert!(permit(&[], 6, 6, at(0)).is_err());
-        assert!(permit(&[at(-10), at(-5)], 0, 6, at(0)).is_err(), "spread out");
+        assert_eq!(permit(&[], 6, 6, at(0)), Err(Hold::Busy));
+        assert_eq!(permit(&[at(-10), at(-5)], 0, 6, at(0)), Err(Hold::Until(at(895))), "spread out");
         assert_eq!(permit(&[at(-1_000), at(-950)], 0, 6, at(0)), Ok(()));
-        assert!(permit(&[at(-1_000), at(-950)], 1, 6, at(0)).is_err(), "one at a time");
+        assert_eq!(permit(&[at(-1_000), at(-950)], 1, 6, at(0)), Err(Hold::Busy), "one at a time");
     }
 }

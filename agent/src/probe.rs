@@ -1,7 +1,7 @@
 //! The spine: one probe on its way from the schedule to the mailbox watcher.
 //!
 //! ```text
-//! open the case (on disk) -> resolve -> ask leave to sign in -> submit -> learn -> tell the watcher
+//! open the case (on disk) -> resolve -> submit -> learn -> tell the watcher
 //! ```
 
 use std::collections::HashMap;
@@ -19,13 +19,13 @@ use mailsonar_protocol::{
 use uuid::Uuid;
 
 use crate::arrival::Mailbox;
-use crate::breaker::{Breaker, Permit, SignIn};
+use crate::breaker::{AccountUsher, Breaker};
 use crate::casebook::Casebook;
-use crate::config::{Endpoint, Route, Source};
+use crate::config::{Account, Endpoint, Route, Source};
 use crate::message::{self, Envelope, Signer, Tag, TagKey};
 use crate::net::SharedNetwork;
 use crate::resolve::{MxHost, Resolver};
-use crate::submit::{self, Credentials, Ending, Letter, Limits, Submitted, Target, TlsMode};
+use crate::submit::{self, Ending, Letter, Limits, SignIn, Submitted, Target, TlsMode};
 use crate::trouble::Trouble;
 use crate::verdict::{self, Fact};
 
@@ -65,7 +65,8 @@ struct Found<'a> {
     host: String,
     addresses: Vec<SocketAddr>,
     tls: &'a TlsMode,
-    credentials: Option<&'a Credentials>,
+    /// Whose account signs in, where one does.
+    account: Option<&'a Account>,
 }
 
 impl Prober {
@@ -133,15 +134,7 @@ impl Prober {
             Ok(found) => found,
             Err((peer, trouble)) => return ended(vec![resolve], peer, Ending::Failed(trouble)),
         };
-        let permit = match self.leave_to_sign_in(route).await {
-            Ok(permit) => permit,
-            Err(trouble) => {
-                let peer = Some(peer(&found.host, found.addresses.first()));
-                return ended(vec![resolve], peer, Ending::Failed(trouble));
-            }
-        };
         let Submitted { stages, peer, asides, ending } = self.hand_over(probe, route, &found, progress).await;
-        self.tell_breaker(permit, &ending).await;
         let stages = [resolve].into_iter().chain(stages).collect();
         Fact::Submitted { stages, peer: Some(peer), asides, ending }
     }
@@ -156,11 +149,15 @@ impl Prober {
         let tag = Tag { probe, agent: self.agent.clone(), route: route.name().clone() };
         let envelope = Envelope { from: route.sender.clone(), to: route.to.address.clone() };
         let bytes = message::compose(&tag, &self.key, &envelope, self.clock.civil(), &self.signers);
+        let usher = found.account.map(|account| AccountUsher::new(&self.breaker, &account.name));
+        let sign_in = found.account.zip(usher.as_ref()).map(|(account, usher)| {
+            SignIn { credentials: &account.credentials, usher }
+        });
         let target = Target {
             host: &found.host,
             addresses: &found.addresses,
             tls: found.tls,
-            credentials: found.credentials,
+            sign_in,
             ehlo_name: &self.ehlo_name,
         };
         let (from, to) = (text(&envelope.from), text(&envelope.to));
@@ -173,8 +170,7 @@ impl Prober {
             Source::Account(account) => {
                 let endpoint: &Endpoint = account.submission.as_ref().ok_or_else(no_submission)?;
                 let addresses = self.addresses(&endpoint.host, endpoint.port).await?;
-                let credentials = Some(&account.credentials);
-                Ok(Found { host: endpoint.host.clone(), addresses, tls: &endpoint.tls, credentials })
+                Ok(Found { host: endpoint.host.clone(), addresses, tls: &endpoint.tls, account: Some(account) })
             }
             Source::Mx { port, tls } => {
                 let domain = route.to.address.domain();
@@ -185,7 +181,7 @@ impl Prober {
                 let mut addresses = self.addresses(&host, *port).await?;
                 let first = turn % addresses.len().max(1);
                 addresses.rotate_left(first);
-                Ok(Found { host, addresses, tls, credentials: None })
+                Ok(Found { host, addresses, tls, account: None })
             }
         }
     }
@@ -198,23 +194,6 @@ impl Prober {
 
     fn turn(&self, route: &RouteName) -> usize {
         self.turns.get(route).map_or(0, |turn| turn.fetch_add(1, Ordering::Relaxed))
-    }
-
-    /// `None` where the route signs in nowhere.
-    async fn leave_to_sign_in(&self, route: &Route) -> Result<Option<Permit>, Trouble> {
-        match &route.from {
-            Source::Account(account) => self.breaker.ask(&account.name, Stage::Auth).await.map(Some),
-            Source::Mx { .. } => Ok(None),
-        }
-    }
-
-    async fn tell_breaker(&self, permit: Option<Permit>, ending: &Ending) {
-        let Some(permit) = permit else { return };
-        let refused = matches!(ending, Ending::Failed(t) if t.stage == Stage::Auth && t.class == Class::Auth);
-        let how = if refused { SignIn::Refused } else { SignIn::Harmless };
-        if let Err(error) = self.breaker.tell(permit, how).await {
-            tracing::error!(%error, "a refused sign-in could not be written down");
-        }
     }
 }
 

@@ -14,7 +14,7 @@ use flate2::write::GzEncoder;
 use futures::future::BoxFuture;
 use mailsonar_clock::SharedClock;
 use mailsonar_protocol::{
-    Acknowledgement, AgentHealth, AgentName, Answer, Batch, Record, Region, RouteCard, Text,
+    Acknowledgement, AgentHealth, AgentName, Answer, Batch, ProbeId, Record, Region, RouteCard, Text,
 };
 use mailsonar_settings::Secret;
 use secrecy::ExposeSecret;
@@ -151,8 +151,7 @@ impl Shipper {
         match self.post.post(body).await {
             Ok((200..=299, answer)) => self.taken(&answer, full).await,
             Ok((413, _)) if sent.len() > 1 => Next::Less,
-            Ok((422, _)) if sent.len() > 1 => Next::Less,
-            Ok((422, answer)) if sent.len() == 1 => self.unacceptable(sent, &answer, full).await,
+            Ok((409 | 422, answer)) if !sent.is_empty() => self.unacceptable(sent, &answer, full).await,
             Ok((status, answer)) => {
                 let words = Text::from_bytes(&answer);
                 tracing::warn!(status, %words, "the collector did not take the batch");
@@ -202,15 +201,30 @@ impl Shipper {
         }
     }
 
-    /// A single record that the collector will never take must not hold up the others for ever.
+    /// A record that the collector will never take must not hold up the others for ever. It is named in
+    /// the answer; where it is not, smaller batches find it.
     async fn unacceptable(&self, sent: Vec<Acknowledgement>, answer: &[u8], full: bool) -> Next {
-        let (probe, words) = (sent.first().map(|sent| sent.probe), Text::from_bytes(answer));
-        tracing::error!(?probe, %words, "the collector refuses this record for good; it stays in the ledger only");
-        match self.ledger.acknowledge(sent).await {
-            Ok(()) => Next::On { full },
+        let complaint: Complaint = serde_json::from_slice(answer).unwrap_or_default();
+        let named = sent.iter().find(|sent| Some(sent.probe) == complaint.record);
+        let only = if sent.len() == 1 { sent.first() } else { None };
+        let Some(refused) = named.or(only).copied() else { return Next::Less };
+        let (probe, words) = (refused.probe, Text::new(&complaint.error));
+        tracing::error!(%probe, %words, "the collector refuses this record for good; it stays in the ledger only");
+        match self.ledger.acknowledge(vec![refused]).await {
+            // What is left of the batch is still owed.
+            Ok(()) => Next::On { full: full || sent.len() > 1 },
             Err(_) => Next::Wait(Shipped::Later),
         }
     }
+}
+
+/// A refusal, as the collector words it.
+#[derive(Debug, Default, serde::Deserialize)]
+struct Complaint {
+    #[serde(default)]
+    error: String,
+    #[serde(default)]
+    record: Option<ProbeId>,
 }
 
 fn packed(batch: &Batch) -> anyhow::Result<Bytes> {

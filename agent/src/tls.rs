@@ -306,7 +306,7 @@ fn from_certificate(host: &str, problem: &CertificateError) -> (&'static str, St
         }
         E::NotValidYet => ("certificate_not_yet_valid", format!("certificate for {host} is not valid yet")),
         E::NotValidForNameContext { presented, .. } if !presented.is_empty() => {
-            let names = presented.iter().take(8).cloned().collect::<Vec<_>>().join(", ");
+            let names = presented.iter().take(8).map(|name| bare(name)).collect::<Vec<_>>().join(", ");
             ("wrong_name", format!("certificate is for {names}; not for {host}"))
         }
         E::NotValidForName | E::NotValidForNameContext { .. } => {
@@ -317,6 +317,12 @@ fn from_certificate(host: &str, problem: &CertificateError) -> (&'static str, St
         }
         other => ("certificate_invalid", format!("certificate for {host} is invalid: {other}")),
     }
+}
+
+/// webpki gives names as `DnsName("mx.example")` and `IpAddress(192.0.2.1)`.
+fn bare(name: &str) -> &str {
+    let inner = name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')')).unwrap_or(name);
+    inner.trim_matches('"')
 }
 
 fn civil(time: UnixTime) -> String {

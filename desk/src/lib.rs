@@ -226,7 +226,7 @@ mod tests {
     }
 
     fn insert(n: i64) -> impl FnOnce(&Connection) -> Result<usize, DeskError> + Send {
-        move |connection| Ok(connection.execute("INSERT INTO t VALUES ($1)", [n])?)
+        move |connection| Ok(connection.execute("INSERT INTO t VALUES (?1)", [n])?)
     }
 
     async fn count(desk: &Desk) -> i64 {

@@ -65,9 +65,7 @@ impl Watcher {
         let signed_in = session.login(&credentials.username, &credentials.password).await;
         let refused = signed_in.as_ref().is_err_and(|trouble| trouble.class == Class::Auth);
         let how = if refused { SignIn::Refused } else { SignIn::Harmless };
-        if let Err(error) = self.shared.breaker.tell(permit, how).await {
-            tracing::error!(%error, "a refused sign-in could not be written down");
-        }
+        self.shared.breaker.tell(permit, how).await;
         signed_in.map(|()| session)
     }
 

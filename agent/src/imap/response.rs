@@ -205,6 +205,7 @@ fn check_fetch(response: &[u8], literals: &[Range<usize>], limit: usize) -> Resu
                 }
                 at = literal.end - 1;
             }
+            b'\0' => return Err(Violation::Unreadable),
             b'\r' | b'\n' if at + 2 < response.len() => return Err(Violation::Unreadable),
             _ => {}
         }
@@ -304,6 +305,14 @@ mod tests {
 
     #[test]
     fn a_literal_where_the_parser_would_not_see_one_is_refused() {
+        // The parser would take the literal for text, and read a UID in the middle of it.
+        assert_eq!(settled("* 1 FETCH (X (a {11}\r\n) UID 66 X b)\r\n"), Err(Violation::Unreadable));
+        for hidden in [
+            "* 1 FETCH (X \")\" Y (a {11}\r\n) UID 66 X b)\r\n",
+            "* 1 FETCH (X \"a\0 Y (c\" {11}\r\n) UID 66 X b)\r\n",
+        ] {
+            assert_eq!(settled(hidden), Err(Violation::Unreadable), "{hidden}");
+        }
         assert_eq!(settled("* 1 FETCH (X (a {4}\r\n) (()\r\n"), Err(Violation::Unreadable));
         assert_eq!(settled("* 1 FETCH (X (\")\" {4}\r\n) (()\r\n"), Err(Violation::Unreadable));
         assert_eq!(settled("* 1 FETCH (X ab{4}\r\n) (()\r\n"), Err(Violation::Unreadable));

@@ -12,6 +12,9 @@ use super::reply::Reply;
 use super::wire::Wire;
 use crate::trouble::Trouble;
 
+/// The detail that says the server saw the credentials and refused them.
+pub(super) const REFUSED: &str = "credentials_refused";
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mechanism {
     Plain,
@@ -28,7 +31,6 @@ pub(super) async fn sign_in(
     credentials: &Credentials,
     offered: &[String],
 ) -> Result<(), Trouble> {
-    wire.stage = Stage::Auth;
     let mechanism = choose(offered)?;
     let password = credentials.password.expose_secret();
     if credentials.username.contains('\0') || password.contains('\0') {
@@ -58,18 +60,18 @@ async fn say_plain(wire: &mut Wire, secret: &[u8]) -> Result<Reply, Trouble> {
     let mut command = Zeroizing::new(Vec::with_capacity(b"AUTH PLAIN ".len() + secret.len()));
     command.extend_from_slice(b"AUTH PLAIN ");
     command.extend_from_slice(secret);
-    let reply = wire.command(&command).await?;
+    let reply = wire.command("a reply to AUTH PLAIN", &command).await?;
     // Some servers overlook the initial response and ask for it.
-    if reply.code == 334 { wire.command(secret).await } else { Ok(reply) }
+    if reply.code == 334 { wire.command("a reply to the credentials", secret).await } else { Ok(reply) }
 }
 
 async fn say_login(wire: &mut Wire, username: &[u8], password: &[u8]) -> Result<Reply, Trouble> {
-    let mut reply = wire.command(b"AUTH LOGIN").await?;
+    let mut reply = wire.command("a reply to AUTH LOGIN", b"AUTH LOGIN").await?;
     for answer in [username, password] {
         if reply.code != 334 {
             break;
         }
-        reply = wire.command(answer).await?;
+        reply = wire.command("a reply to the credentials", answer).await?;
     }
     Ok(reply)
 }
@@ -92,7 +94,7 @@ fn choose(offered: &[String]) -> Result<Mechanism, Trouble> {
 fn refusal(reply: &Reply) -> Trouble {
     match reply.trouble(Stage::Auth) {
         trouble if trouble.class == Class::Permanent => {
-            Trouble { class: Class::Auth, detail: "credentials_refused", ..trouble }
+            Trouble { class: Class::Auth, detail: REFUSED, ..trouble }
         }
         trouble => trouble,
     }

@@ -9,7 +9,7 @@ use mailsonar_clock::Clock;
 use mailsonar_protocol::{Acceptance, Class, Peer, Stage, StageTime};
 
 use super::wire::Wire;
-use super::{Ending, Letter, Limits, Submitted, Target, TlsMode, auth, letter, queue_id};
+use super::{Ending, Letter, Limits, SignIn, Submitted, Target, TlsMode, auth, letter, queue_id};
 use crate::net::{BoxedStream, Network};
 use crate::tls::{Policy, TlsReport, Trust, handshake};
 use crate::trouble::Trouble;
@@ -60,23 +60,39 @@ impl<'a> Dialogue<'a> {
 
     async fn run(&mut self) -> Result<Acceptance, Trouble> {
         letter::check(self.letter, self.target.ehlo_name)?;
-        if self.target.credentials.is_some() && matches!(self.target.tls, TlsMode::Opportunistic(_)) {
+        if self.target.sign_in.is_some() && matches!(self.target.tls, TlsMode::Opportunistic(_)) {
             let words = "credentials are not sent where certificates are not verified";
             return Err(Trouble::new(Stage::Auth, Class::Own, "credentials_without_tls", words));
         }
         let stream = self.connect().await?;
         let (mut wire, offers) = self.greet(stream).await?;
-        if let Some(credentials) = self.target.credentials {
-            let work = auth::sign_in(&mut wire, credentials, &offers.auth);
-            self.times.timed(Stage::Auth, self.limits.auth, work).await?;
+        if let Some(sign_in) = self.target.sign_in {
+            self.authenticate(&mut wire, sign_in, &offers.auth).await?;
         }
         let message = letter::with_crlf(self.letter.bytes);
-        let work = address(&mut wire, self.letter, offers.size.then_some(message.len()));
-        self.times.timed(Stage::Envelope, self.limits.envelope, work).await?;
-        let work = hand_over(&mut wire, &message, &mut self.handed_over, self.times.clock);
-        let acceptance = self.times.timed(Stage::Data, self.limits.data, work).await?;
+        let (letter, size) = (self.letter, offers.size.then_some(message.len()));
+        let work = async |wire: &mut Wire| address(wire, letter, size).await;
+        self.times.timed_on(&mut wire, Stage::Envelope, self.limits.envelope, work).await?;
+        let (clock, handed_over) = (self.times.clock, &mut self.handed_over);
+        let work = async |wire: &mut Wire| hand_over(wire, &message, handed_over, clock).await;
+        let acceptance = self.times.timed_on(&mut wire, Stage::Data, self.limits.data, work).await?;
         wire.leave();
         Ok(acceptance)
+    }
+
+    async fn authenticate(
+        &mut self,
+        wire: &mut Wire,
+        sign_in: SignIn<'_>,
+        offered: &[String],
+    ) -> Result<(), Trouble> {
+        // Waiting for leave is not the server's time.
+        sign_in.usher.admit().await?;
+        let work = async |wire: &mut Wire| auth::sign_in(wire, sign_in.credentials, offered).await;
+        let done = self.times.timed_on(wire, Stage::Auth, self.limits.auth, work).await;
+        let refused = done.as_ref().is_err_and(|trouble| trouble.detail == auth::REFUSED);
+        sign_in.usher.report(refused).await;
+        done
     }
 
     /// To the first address; to the first of the other family only if ours is the reason.
@@ -113,11 +129,11 @@ impl<'a> Dialogue<'a> {
             stream = secured;
         }
         let mut wire = Wire::new(stream);
-        let work = async {
+        let work = async |wire: &mut Wire| {
             wire.reply().await?.require(2, Stage::Greeting)?;
-            hello(&mut wire, target.ehlo_name).await
+            hello(wire, target.ehlo_name).await
         };
-        let offers = self.times.timed(Stage::Greeting, self.limits.greeting, work).await?;
+        let offers = self.times.timed_on(&mut wire, Stage::Greeting, self.limits.greeting, work).await?;
         let secured = match target.tls {
             TlsMode::Tls(_) | TlsMode::Plaintext => false,
             TlsMode::Starttls(trust) => self.secure(&mut wire, &offers, trust, Policy::Verified).await?,
@@ -129,8 +145,8 @@ impl<'a> Dialogue<'a> {
             return Ok((wire, offers));
         }
         // All that was said in the clear is forgotten (RFC 3207, section 4.2).
-        let work = hello(&mut wire, target.ehlo_name);
-        let offers = self.times.timed(Stage::Greeting, self.limits.greeting, work).await?;
+        let work = async |wire: &mut Wire| hello(wire, target.ehlo_name).await;
+        let offers = self.times.timed_on(&mut wire, Stage::Greeting, self.limits.greeting, work).await?;
         Ok((wire, offers))
     }
 
@@ -146,14 +162,15 @@ impl<'a> Dialogue<'a> {
             return self.go_on_in_the_clear(policy, withheld(self.target.host));
         }
         let host = self.target.host;
-        let work = async {
-            wire.stage = Stage::Tls;
-            match wire.command(b"STARTTLS").await?.require(2, Stage::Tls) {
-                Ok(_) => wire.upgrade(host, trust, policy).await.map(Ok),
-                Err(declined) => Ok(Err(declined)),
-            }
+        let work = async |wire: &mut Wire| match wire
+            .command("a reply to STARTTLS", b"STARTTLS")
+            .await?
+            .require(2, Stage::Tls)
+        {
+            Ok(_) => wire.upgrade(host, trust, policy).await.map(Ok),
+            Err(declined) => Ok(Err(declined)),
         };
-        match self.times.timed(Stage::Tls, self.limits.tls, work).await? {
+        match self.times.timed_on(wire, Stage::Tls, self.limits.tls, work).await? {
             Ok(report) => {
                 self.note(report);
                 Ok(true)
@@ -231,10 +248,11 @@ impl Offers {
 
 /// EHLO, or HELO where the server does not know it (RFC 5321, section 3.2).
 async fn hello(wire: &mut Wire, name: &str) -> Result<Offers, Trouble> {
-    wire.stage = Stage::Greeting;
-    let reply = wire.command(format!("EHLO {name}").as_bytes()).await?;
+    let reply = wire.command("a reply to EHLO", format!("EHLO {name}").as_bytes()).await?;
     if reply.code / 100 == 5 {
-        wire.command(format!("HELO {name}").as_bytes()).await?.require(2, Stage::Greeting)?;
+        wire.command("a reply to HELO", format!("HELO {name}").as_bytes())
+            .await?
+            .require(2, Stage::Greeting)?;
         return Ok(Offers::default());
     }
     reply.require(2, Stage::Greeting).map(|reply| Offers::read(reply.lines()))
@@ -242,12 +260,11 @@ async fn hello(wire: &mut Wire, name: &str) -> Result<Offers, Trouble> {
 
 /// The envelope; with the size where the server wants to know it (RFC 1870).
 async fn address(wire: &mut Wire, letter: &Letter<'_>, size: Option<usize>) -> Result<(), Trouble> {
-    wire.stage = Stage::Envelope;
     let size = size.map(|size| format!(" SIZE={size}")).unwrap_or_default();
     let from = format!("MAIL FROM:<{}>{size}", letter.from);
-    wire.command(from.as_bytes()).await?.require(2, Stage::Envelope)?;
+    wire.command("a reply to MAIL FROM", from.as_bytes()).await?.require(2, Stage::Envelope)?;
     let to = format!("RCPT TO:<{}>", letter.to);
-    wire.command(to.as_bytes()).await?.require(2, Stage::Envelope)?;
+    wire.command("a reply to RCPT TO", to.as_bytes()).await?.require(2, Stage::Envelope)?;
     Ok(())
 }
 
@@ -258,10 +275,9 @@ async fn hand_over(
     handed_over: &mut bool,
     clock: &dyn Clock,
 ) -> Result<Acceptance, Trouble> {
-    wire.stage = Stage::Data;
-    wire.command(b"DATA").await?.require(3, Stage::Data)?;
+    wire.command("a reply to DATA", b"DATA").await?.require(3, Stage::Data)?;
     // If this fails, the end of the message did not leave: what is unsent is always its tail.
-    wire.send(&letter::stuffed(message)).await?;
+    wire.send("a reply to the message", &letter::stuffed(message)).await?;
     *handed_over = true;
     let reply = wire.reply().await?;
     let at = clock.now();
@@ -288,6 +304,19 @@ impl Times<'_> {
         let done = tokio::time::timeout(limit, work).await;
         self.note(stage, from);
         done.unwrap_or_else(|_| Err(Trouble::timeout(stage, limit)))
+    }
+
+    /// The same, over a connection that is in a dialogue.
+    async fn timed_on<T>(
+        &mut self,
+        wire: &mut Wire,
+        stage: Stage,
+        limit: Duration,
+        work: impl AsyncFnOnce(&mut Wire) -> Result<T, Trouble>,
+    ) -> Result<T, Trouble> {
+        wire.stage = stage;
+        let done = self.timed(stage, limit, work(wire)).await;
+        done.map_err(|trouble| wire.explain(trouble))
     }
 
     fn note(&mut self, stage: Stage, from: Timestamp) {

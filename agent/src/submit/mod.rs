@@ -25,6 +25,7 @@ mod tests;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use mailsonar_clock::Clock;
 use mailsonar_protocol::{Acceptance, Peer, StageTime};
 use secrecy::SecretString;
@@ -56,6 +57,30 @@ pub struct Credentials {
     pub password: SecretString,
 }
 
+/// Who signs in, and by whose leave.
+#[derive(Clone, Copy)]
+pub struct SignIn<'a> {
+    /// The credentials.
+    pub credentials: &'a Credentials,
+    /// Asked before they are shown, and told how that went.
+    pub usher: &'a dyn Usher,
+}
+
+/// Gives leave to sign in, so that an account is not locked by a monitor that insists.
+pub trait Usher: Sync {
+    /// # Errors
+    /// The trouble that says until when not, and why. The submission ends with it.
+    fn admit(&self) -> BoxFuture<'_, Result<(), Trouble>>;
+    /// Told after each admission: whether the credentials were refused.
+    fn report(&self, refused: bool) -> BoxFuture<'_, ()>;
+}
+
+impl std::fmt::Debug for SignIn<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("SignIn").field(self.credentials).finish()
+    }
+}
+
 /// The server, and how we appear there.
 #[derive(Debug, Clone, Copy)]
 pub struct Target<'a> {
@@ -67,7 +92,7 @@ pub struct Target<'a> {
     /// How the connection is secured.
     pub tls: &'a TlsMode,
     /// With `None` there is no AUTH.
-    pub credentials: Option<&'a Credentials>,
+    pub sign_in: Option<SignIn<'a>>,
     /// The name or address literal we give in EHLO.
     pub ehlo_name: &'a str,
 }

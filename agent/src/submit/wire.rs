@@ -30,8 +30,12 @@ pub(super) struct Wire {
     stream: BoxedStream,
     /// Read, and not yet part of a reply.
     unread: Vec<u8>,
+    /// What has come of the reply that is under way.
+    reply: Assembler,
     /// The stage that troubles are put down to.
     pub(super) stage: Stage,
+    /// What the server owes us, for people.
+    awaited: &'static str,
     /// What must not be seen in any words.
     secrets: Vec<Zeroizing<Vec<u8>>>,
 }
@@ -39,7 +43,14 @@ pub(super) struct Wire {
 impl Wire {
     /// Takes a stream on which nothing was said yet.
     pub(super) fn new(stream: BoxedStream) -> Self {
-        Self { stream, unread: Vec::with_capacity(CHUNK), stage: Stage::Greeting, secrets: Vec::new() }
+        Self {
+            stream,
+            unread: Vec::with_capacity(CHUNK),
+            reply: Assembler::default(),
+            stage: Stage::Greeting,
+            awaited: "the banner",
+            secrets: Vec::new(),
+        }
     }
 
     /// From now on, hides this wherever the server repeats it, or the beginning of it.
@@ -49,17 +60,18 @@ impl Wire {
         }
     }
 
-    /// Sends a command in one write, and reads the reply.
-    pub(super) async fn command(&mut self, command: &[u8]) -> Result<Reply, Trouble> {
+    /// Sends a command in one write, and reads the reply, which is called `awaited` where it is missed.
+    pub(super) async fn command(&mut self, awaited: &'static str, command: &[u8]) -> Result<Reply, Trouble> {
         let mut line = Zeroizing::new(Vec::with_capacity(command.len() + 2));
         line.extend_from_slice(command);
         line.extend_from_slice(b"\r\n");
-        self.send(&line).await?;
+        self.send(awaited, &line).await?;
         self.reply().await
     }
 
     /// Sends bytes, if the server did not speak out of turn.
-    pub(super) async fn send(&mut self, bytes: &[u8]) -> Result<(), Trouble> {
+    pub(super) async fn send(&mut self, awaited: &'static str, bytes: &[u8]) -> Result<(), Trouble> {
+        self.awaited = awaited;
         if self.has_spoken().await? {
             return Err(self.unasked().await);
         }
@@ -78,20 +90,20 @@ impl Wire {
 
     /// Reads one reply.
     pub(super) async fn reply(&mut self) -> Result<Reply, Trouble> {
-        let mut assembler = Assembler::default();
         loop {
-            let (taken, reply) = match assembler.feed(&self.unread) {
+            let (taken, reply) = match self.reply.feed(&self.unread) {
                 Ok(progress) => progress,
                 Err(fault) => return Err(self.fault(fault)),
             };
             self.unread.drain(..taken);
             if let Some(mut reply) = reply {
+                self.reply = Assembler::default();
                 self.mask(&mut reply.raw);
                 return Ok(reply);
             }
             self.unread.reserve(CHUNK);
             match self.stream.read_buf(&mut self.unread).await {
-                Ok(0) => return Err(self.closed(assembler.so_far())),
+                Ok(0) => return Err(self.closed()),
                 Ok(_) => {}
                 Err(error) => return Err(Trouble::from_io(self.stage, &error)),
             }
@@ -108,6 +120,7 @@ impl Wire {
         trust: &Trust,
         policy: Policy,
     ) -> Result<TlsReport, Trouble> {
+        self.awaited = "the TLS handshake";
         if self.has_spoken().await? {
             let words = format!("sent before the handshake: {}", Text::from_bytes(&self.unread));
             return Err(Trouble::new(self.stage, Class::Security, "bytes_before_tls", words));
@@ -123,7 +136,7 @@ impl Wire {
     pub(super) fn leave(mut self) {
         tokio::spawn(async move {
             let good_bye = async {
-                if self.command(b"QUIT").await.is_ok() {
+                if self.command("a good-bye", b"QUIT").await.is_ok() {
                     self.stream.shutdown().await.ok();
                 }
             };
@@ -144,7 +157,7 @@ impl Wire {
         self.unread.extend_from_slice(buffer.filled());
         match polled {
             Poll::Pending => Ok(false),
-            Poll::Ready(Ok(())) if self.unread.is_empty() => Err(self.closed(Vec::new())),
+            Poll::Ready(Ok(())) if self.unread.is_empty() => Err(self.closed()),
             Poll::Ready(Ok(())) => Ok(true),
             Poll::Ready(Err(error)) => Err(Trouble::from_io(self.stage, &error)),
         }
@@ -168,13 +181,27 @@ impl Wire {
         Trouble::new(self.stage, fault.class, fault.detail, Text::from_bytes(&fault.raw))
     }
 
-    fn closed(&self, mut so_far: Vec<u8>) -> Trouble {
-        self.mask(&mut so_far);
-        let words = match Text::from_bytes(&so_far) {
-            nothing if nothing.is_empty() => "the server closed the connection".to_owned(),
-            half => format!("the server closed the connection after: {half}"),
-        };
+    fn closed(&self) -> Trouble {
+        let words = format!("the server closed the connection before {}{}", self.awaited, self.said_so_far());
         Trouble::new(self.stage, Class::Closed, "end_of_stream", words)
+    }
+
+    /// Adds to a deadline that passed what it was that did not come.
+    pub(super) fn explain(&self, trouble: Trouble) -> Trouble {
+        if trouble.class != Class::Timeout {
+            return trouble;
+        }
+        let words = format!("{}, waiting for {}{}", trouble.words, self.awaited, self.said_so_far());
+        Trouble { words: words.into(), ..trouble }
+    }
+
+    fn said_so_far(&self) -> String {
+        let mut so_far = self.reply.so_far();
+        self.mask(&mut so_far);
+        match Text::from_bytes(&so_far) {
+            nothing if nothing.is_empty() => String::new(),
+            half => format!("; it had said: {half}"),
+        }
     }
 
     fn mask(&self, words: &mut [u8]) {

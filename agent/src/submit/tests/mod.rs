@@ -19,7 +19,7 @@ use secrecy::SecretString;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::Instant;
 
-use super::{Credentials, Ending, Letter, Limits, Submitted, Target, TlsMode, submit};
+use super::{Credentials, Ending, Letter, Limits, SignIn, Submitted, Target, TlsMode, Usher, submit};
 use crate::net::{BoxedStream, Network};
 use crate::trouble::Trouble;
 
@@ -170,7 +170,7 @@ impl Case {
             host: "mx.example",
             addresses: &addresses,
             tls: &self.tls,
-            credentials: self.credentials.as_ref(),
+            sign_in: self.credentials.as_ref().map(|credentials| SignIn { credentials, usher: &Open }),
             ehlo_name: "probe.example",
         };
         let letter = Letter { from: "from@probe.example", to: "to@acme.example", bytes: self.bytes };
@@ -220,4 +220,17 @@ impl Told {
 
 fn shared(clock: &Arc<Simulated>) -> SharedClock {
     clock.clone()
+}
+
+/// Admits everybody.
+struct Open;
+
+impl Usher for Open {
+    fn admit(&self) -> BoxFuture<'_, Result<(), Trouble>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn report(&self, _refused: bool) -> BoxFuture<'_, ()> {
+        Box::pin(async {})
+    }
 }

@@ -191,7 +191,10 @@ async fn closing_before_the_final_dot_is_a_failure() {
         })
         .await;
     assert_eq!(told.failure(), (Stage::Envelope, Class::Closed, "end_of_stream"));
-    assert_eq!(told.failed().words.as_str(), "the server closed the connection after: 250 o");
+    assert_eq!(
+        told.failed().words.as_str(),
+        "the server closed the connection before a reply to RCPT TO; it had said: 250 o"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -217,34 +220,35 @@ async fn a_server_that_hangs_up_in_the_middle_of_the_message_does_not_have_it() 
 
 #[tokio::test(start_paused = true)]
 async fn silence_is_timed_in_the_step_it_falls_into() {
-    let scripts: [(Stage, &[(&str, &str)]); 4] = [
-        (Stage::Greeting, &[]),
-        (Stage::Greeting, &[("", "220 hi")]),
-        (Stage::Envelope, &[("", "220 hi"), ("EHLO probe.example", "250 mx")]),
-        (
-            Stage::Data,
-            &[
-                ("", "220 hi"),
-                ("EHLO probe.example", "250 mx"),
-                ("MAIL FROM:<from@probe.example>", "250 ok"),
-                ("RCPT TO:<to@acme.example>", "250 ok"),
-            ],
-        ),
+    let script = [
+        ("", "220 hi", Stage::Greeting, "the banner"),
+        ("EHLO probe.example", "250-mx\r\n250 AUTH PLAIN", Stage::Greeting, "a reply to EHLO"),
+        (&format!("AUTH PLAIN {PLAIN}"), "235 in", Stage::Auth, "a reply to AUTH PLAIN"),
+        ("MAIL FROM:<from@probe.example>", "250 ok", Stage::Envelope, "a reply to MAIL FROM"),
+        ("RCPT TO:<to@acme.example>", "250 ok", Stage::Envelope, "a reply to RCPT TO"),
+        ("DATA", "354 go", Stage::Data, "a reply to DATA"),
     ];
-    for (stage, script) in scripts {
-        let told = Case::plain()
+    for (silent, (_, _, stage, awaited)) in script.iter().enumerate() {
+        let told = Case::signed_in(TlsMode::Plaintext)
             .against(async |server| {
-                for (command, reply) in script {
+                for (at, (command, reply, ..)) in script.iter().enumerate().take(silent + 1) {
                     if !command.is_empty() {
                         server.hear(command).await;
                     }
-                    server.say(format!("{reply}\r\n")).await;
+                    // It falls silent in the middle of a word.
+                    let reply = if at == silent { &reply[..1] } else { &format!("{reply}\r\n") };
+                    server.say(reply).await;
                 }
             })
             .await;
-        assert_eq!(told.failure(), (stage, Class::Timeout, "timeout"));
-        let limit = if stage == Stage::Data { 30 } else { 10 };
-        assert_eq!(told.took(stage), Duration::from_secs(limit));
+        assert_eq!(told.failure(), (*stage, Class::Timeout, "timeout"));
+        let limit = if *stage == Stage::Data { 30 } else { 10 };
+        assert_eq!(told.took(*stage), Duration::from_secs(limit));
+        let words = told.failed().words.as_str();
+        assert!(
+            words.contains(&format!("waiting for {awaited}; it had said: {}", &script[silent].1[..1])),
+            "{words}"
+        );
     }
 }
 

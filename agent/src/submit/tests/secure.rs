@@ -204,7 +204,7 @@ async fn a_bad_certificate_is_named_and_gets_no_credential() {
             "certificate_not_yet_valid",
             "only from 2028-01-01T00:00:00Z",
         ),
-        (world("other.example", (2020, 2030)), None, "wrong_name", "other.example"),
+        (world("other.example", (2020, 2030)), None, "wrong_name", "is for other.example; not"),
         (good_world(), Some(&stranger.root), "unknown_issuer", "not signed by a trusted root"),
     ] {
         let case = Case::plain();
