@@ -2,7 +2,7 @@
 //!
 //! The very code of `run`, over a ledger in memory.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,7 +63,12 @@ impl Status {
 #[derive(Debug, Clone)]
 pub enum Event {
     /// A step was taken.
-    Step(StageTime),
+    Step {
+        /// Which, and how long it took.
+        step: StageTime,
+        /// Whether it was heard of before: this is the total then.
+        again: bool,
+    },
     /// The server took the message: its words.
     Accepted(String),
 }
@@ -99,7 +104,8 @@ pub async fn check(
     let _tasks = agent.start().await?;
     let prober = agent.prober();
     ready(&prober.mailboxes, patience).await;
-    let mut step = |step: StageTime| hear(Event::Step(step));
+    let mut seen = HashSet::new();
+    let mut step = |step: StageTime| hear(Event::Step { step, again: !seen.insert(step.stage) });
     let probe = prober.probe(&route, clock.now(), false, &mut step).await?;
     let record = concluded(probe, &mut changes, &mut hear).await?;
     // The message is removed right after its record is kept; give that a moment.
@@ -137,10 +143,10 @@ async fn concluded(
         }
         if record.is_concluded() {
             if let Some(latency) = record.latency_us() {
-                hear(Event::Step(StageTime { stage: Stage::Transit, took_us: latency }));
+                hear(Event::Step { step: StageTime { stage: Stage::Transit, took_us: latency }, again: false });
             }
             for step in record.stages.iter().filter(|s| matches!(s.stage, Stage::Retrieve | Stage::Verify)) {
-                hear(Event::Step(*step));
+                hear(Event::Step { step: *step, again: false });
             }
             return Ok(record);
         }

@@ -11,6 +11,7 @@
 //! way in which something is learned; [`verdict`] and the pace of [`arrival`] are pure. The agent
 //! knows no alerts, no SLO, and no other agent.
 
+pub mod adhoc;
 pub mod arrival;
 pub mod breaker;
 pub mod casebook;

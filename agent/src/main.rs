@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use mailsonar_agent::adhoc::{self, AdHoc};
 use mailsonar_agent::check::{self, Event, Status};
 use mailsonar_agent::config::Config;
 use mailsonar_agent::ledger::Ledger;
@@ -37,7 +38,7 @@ enum Command {
         #[command(flatten)]
         file: ConfigFile,
     },
-    /// Send one probe over one route now, and say how it went.
+    /// Send one probe now, over a route of the file or ad hoc by flags, and say how it went.
     ///
     /// Exit codes: 0 delivered, 1 delivered slowly, 2 failed, 3 could not be determined.
     Check(Check),
@@ -68,9 +69,11 @@ struct ConfigFile {
 struct Check {
     #[command(flatten)]
     file: ConfigFile,
-    /// The route to probe.
-    #[arg(long, short)]
-    route: String,
+    /// The route of the file to probe.
+    #[arg(long, short, required_unless_present = "address")]
+    route: Option<String>,
+    #[command(flatten)]
+    ad_hoc: AdHoc,
     /// From this latency on, a delivery in time counts as slow, such as "10s".
     #[arg(long)]
     slow: Option<Duration>,
@@ -215,10 +218,14 @@ fn parts(config: &Config, clock: SharedClock) -> anyhow::Result<Parts> {
 
 fn one(check: &Check) -> anyhow::Result<ExitCode> {
     let clock = SystemClock::shared();
-    let config = Config::load(&check.file.config, &clock)?;
-    let Some(route) = config.route(&check.route).cloned() else {
+    let config = match check.ad_hoc.config(&clock) {
+        Some(config) => config?,
+        None => Config::load(&check.file.config, &clock)?,
+    };
+    let name = check.route.as_deref().unwrap_or(adhoc::ROUTE);
+    let Some(route) = config.route(name).cloned() else {
         let known: Vec<_> = config.routes.iter().map(|route| route.name().as_str()).collect();
-        anyhow::bail!("there is no route {:?}; the file has {}", check.route, known.join(", "));
+        anyhow::bail!("there is no route {name:?}; the file has {}", known.join(", "));
     };
     let format = if check.json { Format::Json } else { check.format };
     let slow = check.slow.map(Duration::signed);
@@ -238,9 +245,10 @@ fn one(check: &Check) -> anyhow::Result<ExitCode> {
 
 fn line(event: &Event) -> String {
     match event {
-        Event::Step(step) => {
+        Event::Step { step, again } => {
             let millis = std::time::Duration::from_micros(step.took_us).as_secs_f64() * 1_000.0;
-            format!("  {:<9} {millis:>10.1} ms", step.stage)
+            let again = if *again { "  in all, with the EHLO after STARTTLS" } else { "" };
+            format!("  {:<9} {millis:>10.1} ms{again}", step.stage)
         }
         Event::Accepted(words) => format!("  accepted  {words}"),
     }

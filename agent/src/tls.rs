@@ -350,3 +350,192 @@ fn not_after(certificate: &[u8]) -> Option<Timestamp> {
     };
     Timestamp::from_second(i64::try_from(end.as_secs()).ok()?).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use mailsonar_clock::SystemClock;
+    use proptest::prelude::*;
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair, SigningKey, date_time_ymd};
+    use rustls::sign::{CertifiedKey, SingleCertAndKey};
+    use rustls::{ServerConfig, SupportedProtocolVersion};
+    use tokio_rustls::TlsAcceptor;
+
+    use super::*;
+
+    fn parameters(name: &str, until: (i32, u8, u8)) -> CertificateParams {
+        let mut parameters = CertificateParams::new(vec![name.to_owned()]).expect("parameters");
+        parameters.not_after = date_time_ymd(until.0, until.1, until.2);
+        parameters
+    }
+
+    /// A certificate signed by itself, and a server that shows it.
+    fn server(
+        parameters: &CertificateParams,
+        version: &'static SupportedProtocolVersion,
+    ) -> (CertificateDer<'static>, TlsAcceptor) {
+        let key = KeyPair::generate().expect("a key");
+        let certificate = parameters.self_signed(&key).expect("signed").der().clone();
+        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_protocol_versions(&[version])
+            .expect("versions")
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.clone()], key.into())
+            .expect("a certificate");
+        (certificate, TlsAcceptor::from(Arc::new(config)))
+    }
+
+    /// A server that shows a certificate, be it readable or its own or not.
+    fn pretender(certificate: CertificateDer<'static>, key: KeyPair) -> TlsAcceptor {
+        let provider = Arc::new(ring::default_provider());
+        let key = provider.key_provider.load_private_key(key.into()).expect("a key");
+        let shown = SingleCertAndKey::from(CertifiedKey::new(vec![certificate], key));
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(shown));
+        TlsAcceptor::from(Arc::new(config))
+    }
+
+    /// The same certificate as X.509 v1: no version, no extensions, signed anew.
+    fn without_extensions(certificate: &[u8], key: &KeyPair) -> CertificateDer<'static> {
+        fn wrapped(tag: u8, content: &[u8]) -> Vec<u8> {
+            let length = u16::try_from(content.len()).expect("short").to_be_bytes();
+            let length = match length {
+                [0, low @ ..0x80] => vec![low],
+                [0, low] => vec![0x81, low],
+                [high, low] => vec![0x82, high, low],
+            };
+            [&[tag], length.as_slice(), content].concat()
+        }
+        let mut der = SliceReader::new(certificate).expect("DER");
+        Header::decode(&mut der).expect("Certificate");
+        Header::decode(&mut der).expect("TBSCertificate");
+        der.tlv_bytes().expect("version");
+        let fields: Vec<_> = (0..6).map(|_| der.tlv_bytes().expect("a field")).collect();
+        der.tlv_bytes().expect("extensions");
+        let algorithm = der.tlv_bytes().expect("algorithm");
+        let inner = wrapped(0x30, &fields.concat());
+        let signature = wrapped(0x03, &[&[0], key.sign(&inner).expect("signed").as_slice()].concat());
+        CertificateDer::from(wrapped(0x30, &[&inner, algorithm, &signature].concat()))
+    }
+
+    async fn shake(host: &str, trust: &Trust, acceptor: TlsAcceptor) -> Result<TlsReport, Trouble> {
+        shake_by(Policy::Verified, host, trust, acceptor).await
+    }
+
+    async fn shake_by(
+        policy: Policy,
+        host: &str,
+        trust: &Trust,
+        acceptor: TlsAcceptor,
+    ) -> Result<TlsReport, Trouble> {
+        let (ours, theirs) = tokio::io::duplex(64 * 1024);
+        let (shaken, _) =
+            tokio::join!(handshake(Box::new(ours), host, trust, policy), Box::pin(acceptor.accept(theirs)),);
+        shaken.map(|(_, report)| report)
+    }
+
+    #[tokio::test]
+    async fn both_versions_are_spoken_and_named_and_a_pinned_certificate_serves() {
+        for (version, words) in
+            [(&rustls::version::TLS12, "TLS 1.2 ECDHE_"), (&rustls::version::TLS13, "TLS 1.3 ")]
+        {
+            for name in ["mx.example", "192.0.2.1", "2001:db8::1"] {
+                let (certificate, acceptor) = server(&parameters(name, (2049, 12, 31)), version);
+                let trust = Trust::only([certificate], SystemClock::shared()).expect("a root");
+                let report = shake(name, &trust, acceptor).await.expect("a handshake");
+                assert!(report.version_and_cipher.as_str().starts_with(words), "{report:?}");
+                assert_eq!(report.certificate_expires_at, "2049-12-31T00:00:00Z".parse().ok());
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_certificate_that_says_it_is_an_authority_is_refused_in_words() {
+        let mut parameters = parameters("mx.example", (2049, 12, 31));
+        parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let (certificate, acceptor) = server(&parameters, &rustls::version::TLS13);
+        let trust = Trust::only([certificate], SystemClock::shared()).expect("a root");
+        let trouble = shake("mx.example", &trust, acceptor).await.expect_err("refused");
+        assert_eq!((trouble.class, trouble.detail), (Class::Tls, "certificate_invalid"));
+        assert!(trouble.words.as_str().starts_with("certificate for mx.example is invalid: "), "{trouble:?}");
+    }
+
+    #[tokio::test]
+    async fn a_copied_certificate_without_its_key_convinces_nobody() {
+        let (certificate, _) = server(&parameters("mx.example", (2049, 12, 31)), &rustls::version::TLS13);
+        let trust = Trust::only([certificate.clone()], SystemClock::shared()).expect("a root");
+        for policy in [Policy::Verified, Policy::Opportunistic] {
+            let other = KeyPair::generate().expect("a key");
+            let copied = pretender(certificate.clone(), other);
+            let trouble = shake_by(policy, "mx.example", &trust, copied).await.expect_err("refused");
+            assert_eq!(trouble.class, Class::Tls, "{policy:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_certificate_too_old_to_be_read_serves_between_mx_hosts_only() {
+        let key = KeyPair::generate().expect("a key");
+        let modern = parameters("mx.example", (2049, 12, 31)).self_signed(&key).expect("signed");
+        let old = without_extensions(modern.der(), &key);
+        assert!(ParsedCertificate::try_from(&old).is_err());
+        assert_eq!(not_after(&old), "2049-12-31T00:00:00Z".parse().ok());
+        let trust = Trust::only([modern.der().clone()], SystemClock::shared()).expect("a root");
+        let acceptor = pretender(old, key);
+        let trouble = shake("mx.example", &trust, acceptor.clone()).await.expect_err("refused");
+        assert_eq!((trouble.class, trouble.detail), (Class::Tls, "certificate_invalid"));
+        let report =
+            shake_by(Policy::Opportunistic, "mx.example", &trust, acceptor).await.expect("a handshake");
+        assert_eq!(report.verified.expect_err("unverified").detail, "certificate_invalid");
+    }
+
+    #[tokio::test]
+    async fn what_is_no_host_name_is_our_own_mistake() {
+        let (certificate, acceptor) =
+            server(&parameters("mx.example", (2049, 12, 31)), &rustls::version::TLS13);
+        let trust = Trust::only([certificate], SystemClock::shared()).expect("a root");
+        for host in ["", "a b", "a\r\nb"] {
+            let trouble = shake(host, &trust, acceptor.clone()).await.expect_err("refused");
+            assert_eq!((trouble.class, trouble.detail), (Class::Own, "bad_name"));
+        }
+        shake("mx.example.", &trust, acceptor).await.expect("a trailing dot is only spelling");
+    }
+
+    #[test]
+    fn a_ca_file_is_read_or_the_reason_given() {
+        let (certificate, _) = server(&parameters("mx.example", (2049, 12, 31)), &rustls::version::TLS13);
+        let mut file = tempfile::NamedTempFile::new().expect("a file");
+        let read = |file: &tempfile::NamedTempFile| Trust::system_and(file.path(), SystemClock::shared());
+        let message = read(&file).expect_err("empty").to_string();
+        assert!(message.contains("no certificate in it") && message.contains("PEM"), "{message}");
+        let encoded = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, &certificate);
+        writeln!(file, "-----BEGIN CERTIFICATE-----\n{encoded}\n-----END CERTIFICATE-----").expect("written");
+        read(&file).expect("read");
+        let message = Trust::system_and(Path::new("/nonexistent/ca.pem"), SystemClock::shared())
+            .expect_err("absent")
+            .to_string();
+        assert!(message.starts_with("CA file /nonexistent/ca.pem: "), "{message}");
+    }
+
+    #[test]
+    fn the_end_of_a_certificate_is_read_in_both_encodings() {
+        for (until, end) in [((2049, 12, 31), "2049-12-31T00:00:00Z"), ((2050, 1, 1), "2050-01-01T00:00:00Z")]
+        {
+            let (certificate, _) = server(&parameters("mx.example", until), &rustls::version::TLS13);
+            assert_eq!(not_after(&certificate), end.parse().ok());
+            for cut in 0..certificate.len() {
+                not_after(&certificate[..cut]);
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            not_after(&bytes);
+        }
+    }
+}

@@ -283,3 +283,453 @@ fn keep(record: &mut Record, evidence: Evidence) {
         record.evidence.push(evidence);
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use mailsonar_protocol::{Acceptance, Direction, Door, ProbeId};
+    use proptest::prelude::*;
+    use uuid::Uuid;
+
+    use super::*;
+
+    /// A probe begun at `at(0)`; its message may take a minute.
+    const DEADLINE: i64 = 60;
+
+    pub(crate) fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_second(1_000_000 + seconds).expect("a time")
+    }
+
+    fn micros(after: i64) -> Timestamp {
+        at(0).checked_add(SignedDuration::from_micros(after)).expect("a time")
+    }
+
+    pub(crate) fn probe(number: u128) -> ProbeId {
+        ProbeId(Uuid::from_u128(number))
+    }
+
+    /// The case of a probe that has just been thought of.
+    pub(crate) fn fresh(number: u128) -> Case {
+        let name = |text: &str| text.parse().expect("a name");
+        let record = Record {
+            probe: probe(number),
+            revision: 1,
+            service: "acme".parse().expect("a name"),
+            reference: None,
+            route: "loop".parse().expect("a name"),
+            direction: Direction::Loop,
+            door: Door::Submission,
+            confirmation: false,
+            scheduled_at: at(0),
+            started_at: at(0),
+            due_at: at(DEADLINE),
+            stages: Vec::new(),
+            peer: None,
+            accepted: None,
+            arrival: None,
+            duplicates: 0,
+            searched_at: None,
+            evidence: Vec::new(),
+            verdict: opened(at(0)),
+        };
+        Case { account: name("bob"), record, copies: Vec::new() }
+    }
+
+    fn step(stage: Stage) -> StageTime {
+        StageTime { stage, took_us: 1_000 }
+    }
+
+    pub(crate) fn submitted_as(ending: Ending) -> Fact {
+        let peer = Peer {
+            host: "smtp.acme.example".into(),
+            address: Some([192, 0, 2, 1].into()),
+            port: 465,
+            tls: None,
+            certificate_expires_at: Some(at(90 * 86_400)),
+        };
+        Fact::Submitted {
+            stages: vec![step(Stage::Resolve), step(Stage::Data)],
+            peer: Some(peer),
+            asides: Vec::new(),
+            ending,
+        }
+    }
+
+    pub(crate) fn accepted_at(at: Timestamp) -> Fact {
+        let reply = "250 2.0.0 Ok: queued as 4F6".into();
+        submitted_as(Ending::Accepted(Acceptance { at, reply, queue_id: Some("4F6".into()) }))
+    }
+
+    pub(crate) fn failed(stage: Stage, class: Class, detail: &'static str) -> Fact {
+        submitted_as(Ending::Failed(Trouble::new(stage, class, detail, "the server's words")))
+    }
+
+    fn no_reply() -> Fact {
+        submitted_as(Ending::NoReply(Trouble::new(Stage::Data, Class::Closed, "end_of_stream", "closed")))
+    }
+
+    pub(crate) fn copy(folder: &str, uidvalidity: u32, uid: u32) -> CopyId {
+        CopyId { folder: folder.into(), uidvalidity, uid }
+    }
+
+    /// Seen in the inbox by a brisk look, exact to 10 ms.
+    pub(crate) fn seen(at: Timestamp) -> Sighting {
+        Sighting {
+            copy: copy("INBOX", 1, 1),
+            visible_at: at,
+            seen_by: SeenBy::Noop,
+            absent_at: at.checked_sub(SignedDuration::from_millis(10)).ok(),
+            internal_date: None,
+            junk: false,
+            intact: true,
+            stages: vec![step(Stage::Retrieve), step(Stage::Verify)],
+        }
+    }
+
+    /// Found by a scan after nobody had been looking.
+    fn found(at: Timestamp, internal_date: Option<Timestamp>) -> Fact {
+        Fact::Sighted(Sighting { seen_by: SeenBy::Scan, absent_at: None, internal_date, ..seen(at) })
+    }
+
+    fn searched_at(second: i64) -> Fact {
+        Fact::SearchedInVain { begun_at: at(second) }
+    }
+
+    fn shut() -> Fact {
+        let trouble = Trouble::new(Stage::Connect, Class::Connect, "refused", "Connection refused");
+        Fact::OutOfReach { peer: "imap.acme.example:993".into(), trouble }
+    }
+
+    /// What a case has become after some facts, one each second from two minutes on.
+    fn after(facts: impl IntoIterator<Item = Fact>) -> Case {
+        facts.into_iter().zip(120..).fold(fresh(1), |case, (fact, second)| {
+            learn(&case, fact, at(second)).unwrap_or(case)
+        })
+    }
+
+    fn outcome(facts: impl IntoIterator<Item = Fact>) -> Outcome {
+        after(facts).record.verdict.outcome
+    }
+
+    #[test]
+    fn an_accepted_message_that_is_seen_in_time_is_delivered() {
+        let case = after([accepted_at(at(2)), Fact::Sighted(seen(at(5)))]);
+        let record = case.record;
+        assert_eq!(record.verdict.outcome, Outcome::Delivered);
+        assert_eq!((record.verdict.stage, record.verdict.class), (None, None));
+        assert_eq!(record.latency_us(), Some(3_000_000));
+        assert_eq!(record.due_at, at(2 + DEADLINE), "the deadline counts from the acceptance");
+        assert_eq!(record.revision, 3);
+        let stages: Vec<_> = record.stages.iter().map(|step| step.stage).collect();
+        assert_eq!(stages, [Stage::Resolve, Stage::Data, Stage::Retrieve, Stage::Verify]);
+    }
+
+    #[test]
+    fn the_deadline_itself_is_in_time_and_a_microsecond_more_is_late() {
+        let due = (2 + DEADLINE) * 1_000_000;
+        let exactly = |visible: i64| {
+            let sighting = Sighting { absent_at: Some(micros(visible)), ..seen(micros(visible)) };
+            outcome([accepted_at(at(2)), Fact::Sighted(sighting)])
+        };
+        assert_eq!(exactly(due), Outcome::Delivered);
+        assert_eq!(exactly(due + 1), Outcome::Late);
+    }
+
+    #[test]
+    fn who_was_not_looking_around_the_deadline_gives_the_benefit_of_the_doubt() {
+        let due = 2 + DEADLINE;
+        let of = |internal_date| outcome([accepted_at(at(2)), found(at(100), internal_date)]);
+        assert_eq!(of(None), Outcome::Delivered, "nothing speaks against it");
+        assert_eq!(of(Some(at(due))), Outcome::Delivered, "the server says that it was in time");
+        assert_eq!(of(Some(at(due + 1))), Outcome::Late, "the server says that it was not");
+        let looked = Sighting { absent_at: Some(at(due)), internal_date: Some(at(5)), ..seen(at(100)) };
+        let late = outcome([accepted_at(at(2)), Fact::Sighted(looked)]);
+        assert_eq!(late, Outcome::Late, "what we saw ourselves counts before the server's date");
+    }
+
+    #[test]
+    fn what_a_complete_search_after_the_deadline_did_not_find_was_not_there_in_time() {
+        for internal_date in [None, Some(at(5))] {
+            // The restart that follows the search makes the watcher forget when it looked last.
+            let facts = [accepted_at(at(2)), searched_at(70), found(at(100), internal_date)];
+            assert_eq!(outcome(facts), Outcome::Late, "{internal_date:?}");
+        }
+    }
+
+    #[test]
+    fn only_a_complete_search_that_began_after_the_deadline_says_lost() {
+        let due = 2 + DEADLINE;
+        let accepted = after([accepted_at(at(2))]);
+        assert_eq!(learn(&accepted, searched_at(due - 1), at(300)), None, "begun too early: no revision");
+        let lost = learn(&accepted, searched_at(due), at(300)).expect("a revision").record;
+        assert_eq!(lost.verdict.outcome, Outcome::Lost);
+        assert_eq!((lost.verdict.stage, lost.verdict.class), (Some(Stage::Transit), Some(Class::Missing)));
+        assert_eq!(lost.searched_at, Some(at(due)));
+        let again = Case { record: lost, ..accepted };
+        assert_eq!(learn(&again, searched_at(due + 60), at(400)), None, "it is known already");
+    }
+
+    #[test]
+    fn lost_then_late_is_one_record_with_a_higher_revision() {
+        let lost = after([accepted_at(at(2)), searched_at(70)]);
+        let six_days = at(6 * 86_400);
+        let late = learn(&lost, Fact::Sighted(seen(six_days)), six_days).expect("a revision");
+        assert_eq!(late.record.probe, lost.record.probe);
+        assert_eq!(late.record.revision, lost.record.revision + 1);
+        assert_eq!(late.record.verdict.outcome, Outcome::Late);
+        assert_eq!(late.record.duplicates, 0);
+        assert_eq!(late.record.latency_us(), Some((6 * 86_400 - 2) * 1_000_000));
+        let reason = late.record.verdict.reason.as_str();
+        assert!(reason.contains("518338.0 s after the deadline"), "{reason}");
+    }
+
+    #[test]
+    fn a_mailbox_out_of_reach_makes_unknown_and_never_lost() {
+        let accepted = after([accepted_at(at(2))]);
+        assert_eq!(learn(&accepted, shut(), at(2 + DEADLINE - 1)), None, "it is not due yet");
+        let unknown = learn(&accepted, shut(), at(2 + DEADLINE)).expect("a revision");
+        assert_eq!(unknown.record.verdict.outcome, Outcome::Unknown);
+        assert_eq!(unknown.record.verdict.class, Some(Class::Mailbox));
+        assert_eq!(unknown.record.verdict.stage, Some(Stage::Connect), "where the way to the mailbox ends");
+        assert_eq!(unknown.record.evidence.last().map(|e| e.peer.as_str()), Some("imap.acme.example:993"));
+        assert_eq!(learn(&unknown, shut(), at(300)), None, "a second time is no news");
+        let found_late = learn(&unknown, found(at(300), Some(at(200))), at(300)).expect("a revision");
+        assert_eq!(found_late.record.verdict.outcome, Outcome::Late);
+        let found_in_time = learn(&unknown, found(at(300), Some(at(20))), at(300)).expect("a revision");
+        assert_eq!(found_in_time.record.verdict.outcome, Outcome::Delivered);
+        let lost = learn(&unknown, searched_at(300), at(300)).expect("a revision");
+        assert_eq!(lost.record.verdict.outcome, Outcome::Lost, "once it could be looked for, the search counts");
+    }
+
+    #[test]
+    fn no_reply_after_the_dot_is_unknown_until_it_arrives_and_is_never_called_lost() {
+        let unknown = after([no_reply()]);
+        let verdict = &unknown.record.verdict;
+        assert_eq!((verdict.outcome, verdict.stage), (Outcome::Unknown, Some(Stage::Data)));
+        assert!(may_arrive(&unknown.record), "RFC 1047");
+        assert_eq!(learn(&unknown, searched_at(1_000), at(1_000)), None, "nobody owes us this message");
+        let delivered = learn(&unknown, Fact::Sighted(seen(at(30))), at(30)).expect("a revision");
+        assert_eq!(delivered.record.verdict.outcome, Outcome::Delivered);
+        let late = learn(&unknown, Fact::Sighted(seen(at(90))), at(90)).expect("a revision");
+        assert_eq!(late.record.verdict.outcome, Outcome::Late, "the deadline counts from the start then");
+    }
+
+    #[test]
+    fn an_interrupted_submission_is_unknown_and_its_message_is_still_welcome() {
+        let unknown = after([Fact::Interrupted]);
+        assert_eq!(unknown.record.verdict.outcome, Outcome::Unknown);
+        assert_eq!(unknown.record.verdict.class, Some(Class::Own), "our trouble, not the service's");
+        assert!(may_arrive(&unknown.record));
+        assert_eq!(learn(&unknown, Fact::Interrupted, at(200)), None);
+        let delivered = learn(&unknown, Fact::Sighted(seen(at(30))), at(30)).expect("a revision");
+        assert_eq!(delivered.record.verdict.outcome, Outcome::Delivered);
+        for known in [accepted_at(at(2)), no_reply(), Fact::Sighted(seen(at(2)))] {
+            assert_eq!(learn(&after([known]), Fact::Interrupted, at(200)), None, "that had ended");
+        }
+    }
+
+    #[test]
+    fn each_kind_of_refusal_has_its_own_outcome() {
+        use {Class as C, Outcome as O, Stage as S};
+        let table = [
+            (S::Envelope, C::Permanent, "permanent", O::Refused, false),
+            (S::Auth, C::Auth, "credentials", O::Refused, false),
+            (S::Data, C::Temporary, "temporary", O::Deferred, false),
+            (S::Resolve, C::Dns, "nxdomain", O::Unreachable, false),
+            (S::Connect, C::Connect, "refused", O::Unreachable, false),
+            (S::Connect, C::Timeout, "timeout", O::Unreachable, false),
+            (S::Tls, C::Tls, "certificate_expired", O::Unreachable, false),
+            (S::Tls, C::Security, "starttls_withheld", O::Unreachable, false),
+            (S::Greeting, C::Protocol, "no_reply_code", O::Unreachable, false),
+            (S::Auth, C::Auth, SIGN_IN_HELD, O::Unknown, true),
+            (S::Connect, C::Own, "local_network", O::Unknown, true),
+        ];
+        for (stage, class, detail, expected, may_come) in table {
+            let record = after([failed(stage, class, detail)]).record;
+            let verdict = &record.verdict;
+            assert_eq!(verdict.outcome, expected, "{stage}/{class}/{detail}");
+            assert_eq!((verdict.stage, verdict.class), (Some(stage), Some(class)));
+            assert!(verdict.reason.as_str().contains("the server's words"), "{}", verdict.reason);
+            assert_eq!(may_arrive(&record), may_come, "{stage}/{class}/{detail}");
+            let evidence = record.evidence.first().expect("it is kept");
+            assert_eq!(evidence.peer.as_str(), "smtp.acme.example[192.0.2.1]:465");
+            assert_eq!(evidence.detail.as_str(), detail);
+        }
+    }
+
+    #[test]
+    fn a_message_that_was_refused_and_comes_all_the_same_has_come() {
+        let facts = [failed(Stage::Data, Class::Permanent, "permanent"), Fact::Sighted(seen(at(5)))];
+        assert_eq!(outcome(facts), Outcome::Delivered);
+    }
+
+    #[test]
+    fn junk_and_an_altered_body_are_told_apart_and_named() {
+        let junk = Sighting { junk: true, copy: copy("Spam", 1, 1), ..seen(at(5)) };
+        let case = after([accepted_at(at(2)), Fact::Sighted(junk)]);
+        assert_eq!(case.record.verdict.outcome, Outcome::Misfiled);
+        assert!(case.record.verdict.reason.as_str().contains("Spam"));
+        let altered = Sighting { intact: false, ..seen(at(5)) };
+        assert_eq!(outcome([accepted_at(at(2)), Fact::Sighted(altered)]), Outcome::Altered);
+    }
+
+    #[test]
+    fn every_copy_beyond_the_first_is_counted_once() {
+        let one = |folder, uid| Fact::Sighted(Sighting { copy: copy(folder, 1, uid), ..seen(at(5)) });
+        let case = after([accepted_at(at(2)), one("INBOX", 1)]);
+        assert_eq!(learn(&case, one("INBOX", 1), at(200)), None, "the same copy is no news");
+        let case = learn(&case, one("INBOX", 2), at(200)).expect("a revision");
+        assert_eq!(case.record.duplicates, 1);
+        let case = learn(&case, one("Junk", 1), at(201)).expect("the same number elsewhere is another copy");
+        assert_eq!(case.record.duplicates, 2);
+        assert_eq!(learn(&case, one("INBOX", 2), at(202)), None);
+        assert_eq!(case.record.verdict.outcome, Outcome::Delivered, "the first decides");
+        assert_eq!(case.record.arrival.expect("there").copy, (1, 1));
+    }
+
+    #[test]
+    fn a_renumbered_folder_shows_no_duplicates() {
+        let numbered = |uidvalidity, uid| {
+            Fact::Sighted(Sighting { copy: copy("INBOX", uidvalidity, uid), ..seen(at(5)) })
+        };
+        let case = after([accepted_at(at(2)), numbered(1, 7)]);
+        assert_eq!(learn(&case, numbered(2, 1), at(200)), None);
+        let twice = learn(&case, numbered(1, 8), at(200)).expect("a true duplicate");
+        assert_eq!(twice.record.duplicates, 1);
+        for uid in 1..=2 {
+            assert_eq!(learn(&twice, numbered(2, uid), at(201)), None, "both are known, {uid}");
+        }
+    }
+
+    #[test]
+    fn the_order_of_submission_and_arrival_does_not_matter() {
+        let due = 2 + DEADLINE;
+        let sightings = [
+            seen(at(1)),
+            seen(at(5)),
+            seen(at(due + 9)),
+            Sighting { junk: true, ..seen(at(5)) },
+            Sighting { intact: false, ..seen(at(5)) },
+            Sighting { absent_at: None, ..seen(at(due + 9)) },
+            Sighting { absent_at: None, internal_date: Some(at(due + 3)), ..seen(at(due + 9)) },
+        ];
+        for sighting in sightings {
+            same_either_way(&accepted_at(at(2)), &sighting);
+        }
+    }
+
+    fn same_either_way(submitted: &Fact, sighting: &Sighting) {
+        let arrived = Fact::Sighted(sighting.clone());
+        let one = after([submitted.clone(), arrived.clone()]).record;
+        let other = after([arrived, submitted.clone()]).record;
+        assert_eq!(one.verdict.outcome, other.verdict.outcome, "{sighting:?}");
+        assert_eq!((one.verdict.stage, one.verdict.class), (other.verdict.stage, other.verdict.class));
+        assert_eq!((one.due_at, one.latency_us()), (other.due_at, other.latency_us()));
+        assert_eq!((one.stages, one.duplicates), (other.stages, other.duplicates));
+        assert_eq!(one.revision, other.revision);
+    }
+
+    #[test]
+    fn a_fact_that_is_told_twice_changes_nothing_the_second_time() {
+        let facts = [
+            accepted_at(at(2)),
+            no_reply(),
+            failed(Stage::Envelope, Class::Permanent, "permanent"),
+            Fact::Interrupted,
+            Fact::Sighted(seen(at(5))),
+        ];
+        for fact in facts {
+            let once = after([fact.clone()]);
+            assert_eq!(learn(&once, fact.clone(), at(300)), None, "{fact:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_hostile_peer_can_put_into_a_case_is_bounded() {
+        let noisy = Trouble::new(Stage::Tls, Class::Tls, "unverified", "x".repeat(100_000).as_str());
+        let Fact::Submitted { stages, peer, ending, .. } = accepted_at(at(2)) else { unreachable!() };
+        let asides = vec![noisy; 1_000];
+        let mut case = after([Fact::Submitted { stages, peer, asides, ending }]);
+        assert_eq!(case.record.evidence.len(), Record::MAX_EVIDENCE);
+        for uid in 1..=5_000 {
+            let again = Sighting { copy: copy("INBOX", 1, uid), ..seen(at(5)) };
+            case = learn(&case, Fact::Sighted(again), at(200)).unwrap_or(case);
+        }
+        assert!(case.record.duplicates > 0);
+        let size = serde_json::to_string(&case).expect("JSON").len();
+        assert!(size < 64 * 1_024, "{size} bytes: a mailbox that shows copy after copy fills the ledger");
+    }
+
+    prop_compose! {
+        fn some_time()(micro in 0..200_000_000_i64) -> Timestamp { micros(micro) }
+    }
+
+    prop_compose! {
+        fn some_sighting()(
+            (visible_at, absent_at, date) in
+                (some_time(), proptest::option::of(some_time()), proptest::option::of(0..200_i64)),
+            (junk, intact, validity, uid) in (any::<bool>(), any::<bool>(), 1..3_u32, 1..4_u32),
+        ) -> Sighting {
+            let folder = if junk { "Junk" } else { "INBOX" };
+            let internal_date = date.map(at);
+            let copy = copy(folder, validity, uid);
+            Sighting { copy, absent_at, internal_date, junk, intact, ..seen(visible_at) }
+        }
+    }
+
+    fn some_ending() -> impl Strategy<Value = Fact> {
+        let stage = proptest::sample::select(Stage::ALL);
+        let class = proptest::sample::select(Class::ALL);
+        prop_oneof![
+            some_time().prop_map(accepted_at),
+            (stage, class).prop_map(|(stage, class)| failed(stage, class, "some")),
+            Just(failed(Stage::Auth, Class::Auth, SIGN_IN_HELD)),
+            Just(no_reply()),
+        ]
+    }
+
+    fn some_fact() -> impl Strategy<Value = Fact> {
+        prop_oneof![
+            1 => some_ending(),
+            1 => Just(Fact::Interrupted),
+            3 => some_sighting().prop_map(Fact::Sighted),
+            2 => some_time().prop_map(|begun_at| Fact::SearchedInVain { begun_at }),
+            1 => Just(shut()),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_learned_in_whatever_order_the_record_stays_sound(
+            facts in proptest::collection::vec((some_fact(), some_time()), 0..24)
+        ) {
+            let mut case = fresh(1);
+            for (fact, now) in facts {
+                let Some(next) = learn(&case, fact, now) else { continue };
+                prop_assert_eq!(next.record.revision, case.record.revision + 1);
+                let (was, is) = (&case.record, &next.record);
+                prop_assert_ne!(&Record { revision: is.revision, ..was.clone() }, is, "a revision without news");
+                prop_assert!(is.duplicates >= was.duplicates);
+                prop_assert!(is.evidence.len() <= Record::MAX_EVIDENCE);
+                prop_assert_eq!(is.verdict.outcome.has_arrived(), is.arrival.is_some());
+                if was.arrival.is_some() {
+                    prop_assert_eq!(&was.arrival, &is.arrival, "once arrived, always arrived");
+                }
+                if is.verdict.outcome == Outcome::Lost {
+                    prop_assert!(is.accepted.is_some());
+                    prop_assert!(is.searched_at.is_some_and(|searched| searched >= is.due_at), "I5");
+                }
+                case = next;
+            }
+            // The ledger keeps it as JSON: it must come back as it was.
+            let json = serde_json::to_string(&case).expect("JSON");
+            prop_assert_eq!(serde_json::from_str::<Case>(&json).expect("a case"), case);
+        }
+
+        #[test]
+        fn seen_before_or_after_its_acceptance_was_read_a_message_has_one_outcome(
+            accepted in 0..30_000_000_i64, sighting in some_sighting()
+        ) {
+            same_either_way(&accepted_at(micros(accepted)), &sighting);
+        }
+    }
+}

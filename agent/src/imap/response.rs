@@ -195,7 +195,7 @@ fn check_fetch(response: &[u8], literals: &[Range<usize>], limit: usize) -> Resu
                 }
             }
             b'"' if starts => quoted = true,
-            b'"' => return Err(Violation::Unreadable),
+            b'"' | b'\0' => return Err(Violation::Unreadable),
             b'{' if !quoted => {
                 let literal = literals.next().ok_or(Violation::Unreadable)?;
                 let announced =
@@ -205,7 +205,6 @@ fn check_fetch(response: &[u8], literals: &[Range<usize>], limit: usize) -> Resu
                 }
                 at = literal.end - 1;
             }
-            b'\0' => return Err(Violation::Unreadable),
             b'\r' | b'\n' if at + 2 < response.len() => return Err(Violation::Unreadable),
             _ => {}
         }

@@ -157,3 +157,16 @@ async fn a_farewell_is_short() {
     session.logout().await;
     assert_eq!(start.elapsed(), Duration::from_secs(2));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_session_can_live_in_a_task_of_its_own() {
+    let script = "C: M3 IDLE\nS: + idling\nS: * 4 EXISTS\nC: DONE\nS: M3 OK done\nC: M4 LOGOUT\nS: * BYE";
+    let (mut session, _, played) = selected(script).await;
+    let task = tokio::spawn(async move {
+        let end = session.idle(MINUTES, pending()).await;
+        session.logout().await;
+        end
+    });
+    assert_eq!(task.await.expect("it does not panic"), Ok(IdleEnd::News));
+    played.await.expect("the client kept to the script");
+}

@@ -1,5 +1,7 @@
 //! What servers do that are broken, hostile, or not servers of mail at all.
 
+use proptest::prelude::*;
+
 use super::*;
 
 #[tokio::test(start_paused = true)]
@@ -172,4 +174,50 @@ async fn a_password_repeated_much_later_is_hidden_too() {
 fn credentials_do_not_show_themselves() {
     let credentials = Credentials { username: "probe".into(), password: SecretString::from(PASSWORD) };
     assert!(!format!("{credentials:?}").contains(PASSWORD));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    /// Whatever a server says, the dialogue ends in time, and "accepted" means that the server had the
+    /// whole message and then said so.
+    #[test]
+    fn no_server_gets_an_acceptance_that_is_none(
+        // Six replies make an acceptance; now and then another is said in the place of one.
+        odd in prop::collection::vec(prop::option::weighted(0.15, prop_oneof![
+            prop::sample::select(vec![
+                &b"250 ok\r\n"[..], b"250-ok\r\n", b"250", b"250 ok\r\n250 ok\r\n", b"354 go\r\n250 ok\r\n",
+                b"450 no\r\n", b"550-no\r\n250 ok\r\n", b"354 go\r\n", b"\r\n", b"",
+            ]).prop_map(<[u8]>::to_vec),
+            prop::collection::vec(any::<u8>(), 0..40),
+        ]), 6..7)
+    ) {
+        let usual = ["220 hi\r\n", "250 mx\r\n", "250 ok\r\n", "250 ok\r\n", "354 go\r\n", "250 ok\r\n"];
+        let replies: Vec<_> =
+            odd.into_iter().zip(usual).map(|(odd, usual)| odd.unwrap_or(usual.as_bytes().to_vec())).collect();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+        runtime.expect("a runtime").block_on(async {
+            let mut heard = Vec::new();
+            let mut last = Vec::new();
+            let case = Case::plain();
+            let clock = case.clock.clone();
+            let told = case
+                .against(async |server| {
+                    let mut chunk = vec![0; 4_096];
+                    for reply in &replies {
+                        server.0.write_all(reply).await.ok();
+                        last.clone_from(reply);
+                        let Ok(length @ 1..) = server.0.read(&mut chunk).await else { break };
+                        if chunk[..length] == *b"QUIT\r\n" { break }
+                        heard.extend_from_slice(&chunk[..length]);
+                    }
+                })
+                .await;
+            assert!(clock.now() <= clock.civil() + Duration::from_secs(80));
+            if let Ending::Accepted(acceptance) = &told.submitted.ending {
+                assert!(heard.ends_with(b"DATA\r\nSubject: x\r\n\r\nhello\r\n.\r\n"));
+                assert!(last.starts_with(b"2"), "{acceptance:?}");
+            }
+        });
+    }
 }

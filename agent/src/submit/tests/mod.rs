@@ -64,6 +64,24 @@ impl Network for Laid {
     }
 }
 
+/// Gives leave, or does not, and remembers what it was told.
+#[derive(Debug, Default)]
+struct Doorkeeper {
+    objection: Option<Trouble>,
+    reports: Mutex<Vec<bool>>,
+}
+
+impl Usher for Doorkeeper {
+    fn admit(&self) -> BoxFuture<'_, Result<(), Trouble>> {
+        Box::pin(async { self.objection.clone().map_or(Ok(()), Err) })
+    }
+
+    fn report(&self, refused: bool) -> BoxFuture<'_, ()> {
+        self.reports.lock().expect("not poisoned").push(refused);
+        Box::pin(async {})
+    }
+}
+
 /// The server's end of the pipe.
 struct Server(BoxedStream);
 
@@ -122,6 +140,7 @@ impl Server {
 struct Case {
     tls: TlsMode,
     credentials: Option<Credentials>,
+    usher: Arc<Doorkeeper>,
     bytes: &'static [u8],
     clock: Arc<Simulated>,
 }
@@ -136,7 +155,8 @@ struct Told {
 impl Case {
     fn plain() -> Self {
         let bytes = b"Subject: x\r\n\r\nhello\r\n";
-        Self { tls: TlsMode::Plaintext, credentials: None, bytes, clock: Simulated::start() }
+        let (usher, clock) = (Arc::default(), Simulated::start());
+        Self { tls: TlsMode::Plaintext, credentials: None, usher, bytes, clock }
     }
 
     fn signed_in(tls: TlsMode) -> Self {
@@ -170,7 +190,7 @@ impl Case {
             host: "mx.example",
             addresses: &addresses,
             tls: &self.tls,
-            sign_in: self.credentials.as_ref().map(|credentials| SignIn { credentials, usher: &Open }),
+            sign_in: self.credentials.as_ref().map(|credentials| SignIn { credentials, usher: &*self.usher }),
             ehlo_name: "probe.example",
         };
         let letter = Letter { from: "from@probe.example", to: "to@acme.example", bytes: self.bytes };
@@ -220,17 +240,4 @@ impl Told {
 
 fn shared(clock: &Arc<Simulated>) -> SharedClock {
     clock.clone()
-}
-
-/// Admits everybody.
-struct Open;
-
-impl Usher for Open {
-    fn admit(&self) -> BoxFuture<'_, Result<(), Trouble>> {
-        Box::pin(async { Ok(()) })
-    }
-
-    fn report(&self, _refused: bool) -> BoxFuture<'_, ()> {
-        Box::pin(async {})
-    }
 }

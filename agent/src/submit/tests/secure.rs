@@ -128,13 +128,21 @@ async fn refused_credentials_are_a_class_of_their_own() {
         ("530 5.7.0 no", Class::Auth, "credentials_refused"),
         ("454 4.7.0 Temporary failure", Class::Temporary, "reply_454"),
     ] {
-        let told = Case::signed_in(TlsMode::Plaintext)
+        let case = Case::signed_in(TlsMode::Plaintext);
+        let usher = case.usher.clone();
+        let told = case
             .against(async |server| {
                 server.greet("250-mx\r\n250 AUTH PLAIN").await;
                 server.answer(&format!("AUTH PLAIN {PLAIN}"), reply).await;
             })
             .await;
         assert_eq!(told.failure(), (Stage::Auth, class, detail));
+        let refused = detail == "credentials_refused";
+        assert_eq!(
+            *usher.reports.lock().expect("not poisoned"),
+            [refused],
+            "the account may be locked by it"
+        );
         assert_eq!(told.unscripted, "", "one attempt, and no more");
     }
     for (offer, words) in [("250 AUTH GSSAPI NTLM", "GSSAPI NTLM"), ("250 PIPELINING", "no AUTH")] {
@@ -311,4 +319,16 @@ async fn credentials_are_never_taken_where_anyone_may_be_the_server() {
         Case::signed_in(TlsMode::Opportunistic(trust)).over(&Laid::default(), &[ADDRESS], |_| {}).await;
     assert!(matches!(told.ending, Ending::Failed(Trouble { class: Class::Own, .. })));
     assert_eq!(told.stages, []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_leave_nobody_signs_in() {
+    let objection = Trouble::new(Stage::Auth, Class::Auth, "held_back", "not before 13:00");
+    let usher = Arc::new(Doorkeeper { objection: Some(objection.clone()), ..Doorkeeper::default() });
+    let told = Case { usher: usher.clone(), ..Case::signed_in(TlsMode::Plaintext) }
+        .against(async |server| server.greet("250-mx\r\n250 AUTH PLAIN").await)
+        .await;
+    assert_eq!(told.failed(), &objection);
+    assert_eq!(told.unscripted, "");
+    assert!(usher.reports.lock().expect("not poisoned").is_empty());
 }
