@@ -112,7 +112,9 @@ impl AdHoc {
 
     fn endpoint(&self, host: &str, tls: Protection) -> Value {
         let (host, port) = match host.rsplit_once(':') {
-            Some((name, port)) if !name.contains(':') || name.ends_with(']') => (name, port.parse::<i64>().ok()),
+            Some((name, port)) if !name.contains(':') || name.ends_with(']') => {
+                (name, port.parse::<i64>().ok())
+            }
             _ => (host, None),
         };
         let endpoint = table([

@@ -160,15 +160,15 @@ impl Breaker {
         loop {
             // Registered before the count is looked at, so that no ending is missed.
             let ended = self.ended.notified();
-            match self.try_ask(account, stage).await? {
-                Some(permit) => return Ok(permit),
-                None => tokio::select! {
-                    () = ended => {}
-                    () = &mut deadline => {
-                        let words = "too many sign-ins to this account are under way";
-                        return Err(Trouble::new(stage, Class::Own, "sign_in_queue", words));
-                    }
-                },
+            if let Some(permit) = self.try_ask(account, stage).await? {
+                return Ok(permit);
+            }
+            tokio::select! {
+                () = ended => {}
+                () = &mut deadline => {
+                    let words = "too many sign-ins to this account are under way";
+                    return Err(Trouble::new(stage, Class::Own, "sign_in_queue", words));
+                }
             }
         }
     }
@@ -186,9 +186,10 @@ impl Breaker {
             }
             Counted { account: account.clone(), under_way: self.under_way.clone(), ended: self.ended.clone() }
         };
-        let row = match refused.is_empty() {
-            true => None,
-            false => Some(self.write(account, now).await.map_err(|error| own(stage, &error))?),
+        let row = if refused.is_empty() {
+            None
+        } else {
+            Some(self.write(account, now).await.map_err(|error| own(stage, &error))?)
         };
         Ok(Some(Permit { account: account.clone(), row, _counted: counted }))
     }

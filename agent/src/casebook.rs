@@ -44,8 +44,7 @@ impl Casebook {
 
     /// Opens a case. `Ok` means that it is on disk; on an error the probe must not be sent.
     pub async fn open(&self, account: &AccountName, record: Record) -> Result<(), DeskError> {
-        let case = Case { account: account.clone(), record, copies: Vec::new() };
-        let opened = self.ledger.open_case(case).await;
+        let opened = self.ledger.open_case(Case::new(account.clone(), record)).await;
         self.mind(opened.as_ref().err());
         opened.map(|change| self.tell(&change))
     }

@@ -100,7 +100,7 @@ pub async fn check(
         listeners: vec![listener],
     };
     let patience = config.watch.connect + config.watch.tls + config.watch.command * 3;
-    let mut agent = Agent::build(config, parts)?;
+    let mut agent = Agent::build(config, parts);
     let _tasks = agent.start().await?;
     let prober = agent.prober();
     ready(&prober.mailboxes, patience).await;
@@ -143,7 +143,10 @@ async fn concluded(
         }
         if record.is_concluded() {
             if let Some(latency) = record.latency_us() {
-                hear(Event::Step { step: StageTime { stage: Stage::Transit, took_us: latency }, again: false });
+                hear(Event::Step {
+                    step: StageTime { stage: Stage::Transit, took_us: latency },
+                    again: false,
+                });
             }
             for step in record.stages.iter().filter(|s| matches!(s.stage, Stage::Retrieve | Stage::Verify)) {
                 hear(Event::Step { step: *step, again: false });
@@ -161,7 +164,9 @@ pub fn nagios_line(record: &Record, slow: Option<SignedDuration>) -> String {
         Some(latency) => format!("{} after {:.3} s", record.verdict.outcome, seconds(latency)),
         None => format!("{}: {}", record.verdict.outcome, record.verdict.reason),
     };
-    let mut line = format!("MAILSONAR {} - {}: {what} |", status.word(), record.route);
+    // The plugin API ends the text at the first line break and the first '|'.
+    let text = format!("MAILSONAR {} - {}: {what}", status.word(), record.route).replace(['\n', '|'], " ");
+    let mut line = format!("{text} |");
     if let Some(latency) = record.latency_us() {
         let warn = slow.map_or(String::new(), |slow| format!("{:.3}", slow.as_secs_f64()));
         let critical =
@@ -171,9 +176,7 @@ pub fn nagios_line(record: &Record, slow: Option<SignedDuration>) -> String {
     for StageTime { stage, took_us } in &record.stages {
         let _ = write!(line, " {stage}={:.6}s", seconds(*took_us));
     }
-    // The plugin API ends the text at the first line break and the first '|'.
-    let (text, data) = line.split_once(" |").unwrap_or((&line, ""));
-    format!("{} |{data}", text.replace(['\n', '|'], " "))
+    line
 }
 
 fn seconds(micros: u64) -> f64 {

@@ -33,4 +33,4 @@ pub mod trouble;
 pub mod verdict;
 mod wiring;
 
-pub use wiring::{Agent, Parts};
+pub use wiring::{Agent, Parts, Running};

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use futures::future::BoxFuture;
 use mailsonar_agent::adhoc::{self, AdHoc};
 use mailsonar_agent::check::{self, Event, Status};
 use mailsonar_agent::config::Config;
@@ -20,13 +21,16 @@ use mailsonar_protocol::{Complaint, Record, Text};
 use mailsonar_settings::Duration;
 use tracing_subscriber::EnvFilter;
 
+/// How long submissions under way may take to end when the agent is stopped.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
+
 /// Probes a mail service from one place: sends tagged messages and times their arrival.
 #[derive(Parser)]
 #[command(name = "mailsonar-agent", version, max_term_width = 100)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
-    /// How logs are written, to standard error. The level is in MAILSONAR_LOG (default: info).
+    /// How logs are written, to standard error. The level is in `MAILSONAR_LOG` (default: info).
     #[arg(long, value_enum, default_value = "text", global = true)]
     log_format: LogFormat,
 }
@@ -41,7 +45,7 @@ enum Command {
     /// Send one probe now, over a route of the file or ad hoc by flags, and say how it went.
     ///
     /// Exit codes: 0 delivered, 1 delivered slowly, 2 failed, 3 could not be determined.
-    Check(Check),
+    Check(Box<Check>),
     /// Work with the configuration file.
     Config {
         #[command(subcommand)]
@@ -129,7 +133,9 @@ fn logs(format: LogFormat, level: &str) {
     // The libraries log what they send, credentials included, at their lowest levels: never theirs.
     let filter = std::env::var("MAILSONAR_LOG").unwrap_or_else(|_| level.to_owned());
     let filter = EnvFilter::try_new(&filter).unwrap_or_else(|_| EnvFilter::new(level));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr)
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()));
     match format {
         LogFormat::Text => builder.init(),
@@ -168,25 +174,22 @@ async fn until_stopped(config: Config, clock: SharedClock) -> anyhow::Result<Exi
     let listen = config.listen;
     tracing::info!(agent = %config.agent, region = %config.region, routes = config.routes.len(), "starting");
     let parts = parts(&config, clock)?;
-    let agent = Agent::build(config, parts)?;
+    let agent = Agent::build(config, parts);
     let metrics = agent.metrics();
-    let mut tasks = agent.run().await?;
-    if let Some(address) = listen {
-        let serving = serve::bind(address, metrics).await?;
-        tasks.spawn(async move {
-            if let Err(error) = serving.await {
-                tracing::error!(%error, "/metrics is not served any more");
-            }
-        });
-    }
+    let mut running = agent.run().await?;
+    let serving: BoxFuture<'_, _> = match listen {
+        Some(address) => Box::pin(serve::bind(address, metrics).await?),
+        None => Box::pin(std::future::pending()),
+    };
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     tokio::select! {
         _ = tokio::signal::ctrl_c() => {}
         _ = terminate.recv() => {}
-        // Every task runs for ever; one that ends has panicked.
-        Some(Err(error)) = tasks.join_next() => anyhow::bail!("a part of the agent failed: {error}"),
+        ended = serving => anyhow::bail!("/metrics is not served any more: {ended:?}"),
+        error = running.failed() => anyhow::bail!("a part of the agent failed: {error}"),
     }
     tracing::info!("stopping; what is in flight is in the ledger");
+    running.stop(PATIENCE).await;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -5,7 +5,8 @@
 //! with the agent's own key. It stands in a header of its own; its id and MAC alone, which are enough
 //! to know a probe by, stand in the body and in the Message-ID too, since bounces keep only parts. Knows no SMTP and no IMAP.
 
-use std::io::Write;
+use std::fmt::Write as _;
+use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -81,7 +82,11 @@ impl TagKey {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a `String` cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 fn parse_hex(text: &str) -> Option<[u8; 32]> {

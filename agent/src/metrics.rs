@@ -1,304 +1,160 @@
 //! The agent's own `/metrics`, so that it is useful with Prometheus alone.
 //!
-//! Hears what the casebook, the watchers and the shipper tell; decides nothing. Every counter exists
-//! at 0 from the start, since an alert on a series that is not there never fires.
+//! Hears what the casebook, the watchers and the shipper tell; decides nothing. How mail flows is
+//! counted in `mailsonar-meters`, as at the collector; what only an agent knows is counted here.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use mailsonar_clock::SharedClock;
-use mailsonar_protocol::{
-    AccountName, Class, Outcome, Record, Region, RouteCard, RouteName, ServiceName, Stage, StageTime,
-};
-use prometheus::{
-    Encoder, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder,
-};
+use mailsonar_meters::{Flight, Lanes, Maker, STAGE_BOUNDS};
+use mailsonar_protocol::{AccountName, Class, Region, RouteCard, RouteName, ServiceName, Stage, StageTime};
+use prometheus::{Gauge, GaugeVec, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec};
 
 use crate::arrival::{Observer, Stray};
 use crate::ledger::{Change, Counts};
 use crate::ship::Shipped;
 use crate::trouble::Trouble;
 
-/// Bounds of the delivery latency histogram, in seconds.
-const LATENCY: &[f64] = &[
-    0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0, 90.0, 120.0, 180.0, 300.0,
-    600.0, 1_800.0, 3_600.0, 7_200.0, 14_400.0, 43_200.0,
+/// Failures of the mailbox watchers that alerts are written for.
+const USUAL_FAILURES: &[(Stage, Class)] = &[
+    (Stage::Resolve, Class::Dns),
+    (Stage::Connect, Class::Connect),
+    (Stage::Connect, Class::Timeout),
+    (Stage::Tls, Class::Tls),
+    (Stage::Login, Class::Auth),
+    (Stage::Login, Class::Timeout),
+    (Stage::Idle, Class::Closed),
+    (Stage::Idle, Class::Timeout),
 ];
-
-/// Bounds of the stage histogram, in seconds.
-const STAGE: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
-
-const ROUTE: [&str; 4] = ["service", "route", "direction", "region"];
 
 /// All metrics of one agent.
 pub struct Metrics {
-    registry: Registry,
+    make: Maker,
     region: Region,
-    probes: IntCounterVec,
-    revised: IntCounterVec,
-    latency: HistogramVec,
-    stage: HistogramVec,
-    failures: IntCounterVec,
-    duplicates: IntCounterVec,
-    in_flight: IntGaugeVec,
-    oldest: GaugeVec,
-    last_delivered: GaugeVec,
+    lanes: Lanes,
+    mailboxes: Mailboxes,
     missed: IntCounterVec,
     certificate: GaugeVec,
-    mailbox_up: IntGaugeVec,
-    watcher_stage: HistogramVec,
-    watcher_failures: IntCounterVec,
-    strays: IntCounterVec,
     pending: IntGauge,
     shipments: IntCounterVec,
-    drift: prometheus::Gauge,
+    drift: Gauge,
 }
 
-fn counter(
-    registry: &Registry,
-    name: &str,
-    help: &str,
-    labels: &[&str],
-) -> prometheus::Result<IntCounterVec> {
-    let made = IntCounterVec::new(Opts::new(name, help), labels)?;
-    registry.register(Box::new(made.clone()))?;
-    Ok(made)
+/// The series of the mailbox watchers.
+struct Mailboxes {
+    up: IntGaugeVec,
+    stages: HistogramVec,
+    failures: IntCounterVec,
+    strays: IntCounterVec,
 }
 
-fn int_gauge(
-    registry: &Registry,
-    name: &str,
-    help: &str,
-    labels: &[&str],
-) -> prometheus::Result<IntGaugeVec> {
-    let made = IntGaugeVec::new(Opts::new(name, help), labels)?;
-    registry.register(Box::new(made.clone()))?;
-    Ok(made)
-}
-
-fn gauge(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<GaugeVec> {
-    let made = GaugeVec::new(Opts::new(name, help), labels)?;
-    registry.register(Box::new(made.clone()))?;
-    Ok(made)
-}
-
-fn histogram(
-    registry: &Registry,
-    name: &str,
-    help: &str,
-    bounds: &[f64],
-    labels: &[&str],
-) -> prometheus::Result<HistogramVec> {
-    let made = HistogramVec::new(HistogramOpts::new(name, help).buckets(bounds.to_vec()), labels)?;
-    registry.register(Box::new(made.clone()))?;
-    Ok(made)
-}
-
-fn with<'a>(more: &[&'a str]) -> Vec<&'a str> {
-    ROUTE.iter().copied().chain(more.iter().copied()).collect()
-}
-
-impl Metrics {
-    /// The metrics of an agent with these routes, all at 0.
-    pub fn new(region: Region, routes: &[RouteCard]) -> prometheus::Result<Self> {
-        let r = &Registry::new();
-        let pending = IntGauge::new("mailsonar_ship_pending", "Records the collector has not acknowledged.")?;
-        r.register(Box::new(pending.clone()))?;
-        let drift = prometheus::Gauge::new(
-            "mailsonar_agent_clock_drift_seconds",
-            "How far the wall clock has moved from the steady clock since the agent started.",
-        )?;
-        r.register(Box::new(drift.clone()))?;
-        let build =
-            int_gauge(r, "mailsonar_build_info", "Always 1; the version is in the label.", &["version"])?;
-        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
-        let mailbox = ["account", "service", "region"];
-        let made = Self {
-            region,
-            probes: counter(
-                r,
-                "mailsonar_probes_total",
-                "Probes by their first verdict.",
-                &with(&["outcome"]),
-            )?,
-            revised: counter(
-                r,
-                "mailsonar_probes_revised_total",
-                "Verdicts that were revised later, such as from lost to late.",
-                &with(&["from", "to"]),
-            )?,
-            latency: histogram(
-                r,
-                "mailsonar_delivery_latency_seconds",
-                "From acceptance until visible in the mailbox, of mail that arrived.",
-                LATENCY,
-                &ROUTE,
-            )?,
-            stage: histogram(
-                r,
-                "mailsonar_stage_seconds",
-                "Time of each step of a probe.",
-                STAGE,
-                &with(&["stage"]),
-            )?,
-            failures: counter(
-                r,
-                "mailsonar_failures_total",
-                "Verdicts that are not good, by the step and the kind of trouble that decided.",
-                &with(&["stage", "class"]),
-            )?,
-            duplicates: counter(r, "mailsonar_duplicates_total", "Copies beyond the first.", &ROUTE)?,
-            in_flight: int_gauge(r, "mailsonar_in_flight", "Probes sent and without a verdict.", &ROUTE)?,
-            oldest: gauge(
-                r,
-                "mailsonar_oldest_in_flight_seconds",
-                "Age of the oldest of them, or 0.",
-                &ROUTE,
-            )?,
-            last_delivered: gauge(
-                r,
-                "mailsonar_last_delivered_timestamp_seconds",
-                "When a probe was last seen to arrive, or 0.",
-                &ROUTE,
-            )?,
-            missed: counter(
-                r,
-                "mailsonar_schedule_missed_total",
-                "Scheduled probes that were not sent.",
-                &ROUTE,
-            )?,
-            certificate: gauge(
-                r,
-                "mailsonar_tls_certificate_expiry_timestamp_seconds",
-                "When the certificate last shown at an endpoint ends.",
-                &["service", "route", "region", "endpoint"],
-            )?,
-            mailbox_up: int_gauge(
-                r,
+impl Mailboxes {
+    fn new(make: &Maker) -> Self {
+        Self {
+            up: make.int_gauge(
                 "mailsonar_mailbox_up",
                 "Whether the mailbox can be looked into.",
-                &mailbox,
-            )?,
-            watcher_stage: histogram(
-                r,
+                &["account", "service", "region"],
+            ),
+            stages: make.histogram(
                 "mailsonar_mailbox_stage_seconds",
-                "Time of each step of connecting to a mailbox.",
-                STAGE,
+                "How long each step of connecting to a mailbox took.",
                 &["account", "service", "region", "stage"],
-            )?,
-            watcher_failures: counter(
-                r,
+                STAGE_BOUNDS,
+            ),
+            failures: make.counter(
                 "mailsonar_mailbox_failures_total",
-                "Failures to connect to or watch a mailbox.",
+                "Failures to connect to a mailbox or to watch it.",
                 &["account", "service", "region", "stage", "class"],
-            )?,
-            strays: counter(
-                r,
+            ),
+            strays: make.counter(
                 "mailsonar_stray_messages_total",
                 "Messages with a tag that were not counted: forged, of unknown probes, in the wrong mailbox.",
                 &["account", "region", "kind"],
-            )?,
-            shipments: counter(
-                r,
+            ),
+        }
+    }
+}
+
+impl Metrics {
+    /// The metrics of an agent with these routes and mailboxes, all at 0.
+    pub fn new(region: Region, routes: &[RouteCard], mailboxes: &[(AccountName, ServiceName)]) -> Self {
+        let make = Maker::default();
+        make.build_info("mailsonar-agent", env!("CARGO_PKG_VERSION"));
+        let metrics = Self {
+            lanes: Lanes::new(&make),
+            mailboxes: Mailboxes::new(&make),
+            missed: make.counter(
+                "mailsonar_schedule_missed_total",
+                "Scheduled probes that were not sent.",
+                &["service", "route", "direction", "region"],
+            ),
+            certificate: make.gauge(
+                "mailsonar_tls_certificate_expiry_timestamp_seconds",
+                "When the certificate last shown at an endpoint ends.",
+                &["service", "region", "endpoint"],
+            ),
+            pending: make
+                .one_int_gauge("mailsonar_ship_pending", "Records the collector has not acknowledged."),
+            shipments: make.counter(
                 "mailsonar_shipments_total",
-                "Batches posted to the collector.",
+                "Batches posted to the collector, by how that went.",
                 &["result"],
-            )?,
-            pending,
-            drift,
-            registry: r.clone(),
+            ),
+            drift: make.one_gauge(
+                "mailsonar_agent_clock_drift_seconds",
+                "How far the wall clock has moved from the steady clock since the agent started.",
+            ),
+            region,
+            make,
         };
-        routes.iter().for_each(|route| made.begin(route));
-        ["taken", "later", "refused"]
-            .iter()
-            .for_each(|result| made.shipments.with_label_values(&[*result]).reset());
-        Ok(made)
+        for card in routes {
+            metrics.lanes.announce(&metrics.region, card);
+            metrics.missed(card, 0);
+        }
+        for how in [Shipped::Taken, Shipped::Later, Shipped::Refused] {
+            metrics.shipments.with_label_values(&[how.as_str()]);
+        }
+        for (account, provider) in mailboxes {
+            metrics.expect_mailbox(account, provider);
+        }
+        metrics
     }
 
-    /// Brings a route's series into being.
-    fn begin(&self, card: &RouteCard) {
-        let labels = self.labels(card.service.as_str(), &card.route, card.direction.as_str());
-        for outcome in Outcome::ALL.iter().filter(|outcome| **outcome != Outcome::InFlight) {
-            self.probes.with_label_values(&push(labels, &[outcome.as_str()])).reset();
+    /// Brings a mailbox's series into being.
+    fn expect_mailbox(&self, account: &AccountName, provider: &ServiceName) {
+        let labels = [account.as_str(), provider.as_str(), self.region.as_str()];
+        let [account, provider, region] = labels;
+        self.mailboxes.up.with_label_values(&labels);
+        for (stage, class) in USUAL_FAILURES {
+            let labels = [account, provider, region, stage.as_str(), class.as_str()];
+            self.mailboxes.failures.with_label_values(&labels);
         }
-        for late in [Outcome::Lost, Outcome::Unknown] {
-            for to in [Outcome::Late, Outcome::Delivered, Outcome::Lost] {
-                self.revised.with_label_values(&push(labels, &[late.as_str(), to.as_str()])).reset();
-            }
+        for stray in Stray::ALL {
+            self.mailboxes.strays.with_label_values(&[account, region, stray.as_str()]);
         }
-        for (stage, class) in usual_failures() {
-            self.failures.with_label_values(&push(labels, &[stage.as_str(), class.as_str()])).reset();
-        }
-        self.latency.with_label_values(&labels);
-        self.duplicates.with_label_values(&labels).reset();
-        self.missed.with_label_values(&labels).reset();
-        self.in_flight.with_label_values(&labels).set(0);
-        self.oldest.with_label_values(&labels).set(0.0);
-        self.last_delivered.with_label_values(&labels).set(0.0);
-    }
-
-    fn labels<'a>(&'a self, service: &'a str, route: &'a RouteName, direction: &'a str) -> [&'a str; 4] {
-        [service, route.as_str(), direction, self.region.as_str()]
-    }
-
-    fn of<'a>(&'a self, record: &'a Record) -> [&'a str; 4] {
-        self.labels(record.service.as_str(), &record.route, record.direction.as_str())
     }
 
     /// Hears of a change in the ledger.
     pub fn changed(&self, change: &Change) {
-        let Change { before: Some(before), after } = change else { return };
-        let labels = self.of(after);
-        let (was, is) = (before.verdict.outcome, after.verdict.outcome);
-        if was != is {
-            if before.is_concluded() {
-                self.revised.with_label_values(&push(labels, &[was.as_str(), is.as_str()])).inc();
-            } else {
-                self.probes.with_label_values(&push(labels, &[is.as_str()])).inc();
-            }
-            if let (Some(stage), Some(class)) = (after.verdict.stage, after.verdict.class) {
-                self.failures.with_label_values(&push(labels, &[stage.as_str(), class.as_str()])).inc();
-            }
-        }
-        for step in after.stages.iter().skip(before.stages.len()) {
-            self.stage
-                .with_label_values(&push(labels, &[step.stage.as_str()]))
-                .observe(seconds(step.took_us));
-        }
-        let more = u64::from(after.duplicates.saturating_sub(before.duplicates));
-        self.duplicates.with_label_values(&labels).inc_by(more);
-        if before.arrival.is_none() && after.arrival.is_some() {
-            self.arrived(after, &labels);
-        }
-        if let (None, Some(peer)) = (&before.peer, &after.peer)
+        let Change { before, after } = change;
+        self.lanes.changed(&self.region, before.as_ref(), after);
+        let is_new = before.as_ref().is_none_or(|before| before.peer.is_none());
+        if let (true, Some(peer)) = (is_new, &after.peer)
             && let Some(expires) = peer.certificate_expires_at
         {
             let endpoint = format!("{}:{}", peer.host, peer.port);
-            let [service, route, _, region] = labels;
-            let at = expires.as_duration().as_secs_f64();
-            self.certificate.with_label_values(&[service, route, region, &endpoint]).set(at);
+            let labels = [after.service.as_str(), self.region.as_str(), &endpoint];
+            self.certificate.with_label_values(&labels).set(expires.as_duration().as_secs_f64());
         }
     }
 
-    fn arrived(&self, record: &Record, labels: &[&str; 4]) {
-        let Some(arrival) = &record.arrival else { return };
-        self.last_delivered.with_label_values(labels).set(arrival.visible_at.as_duration().as_secs_f64());
-        let Some(latency) = record.latency_us() else { return };
-        // A latency that is known to within less than a tenth; where nobody was looking, it is not known.
-        let exact = arrival.uncertainty_us <= 1_000_000.max(latency / 10);
-        if exact && matches!(record.verdict.outcome, Outcome::Delivered | Outcome::Late) {
-            self.latency.with_label_values(labels).observe(seconds(latency));
-        }
-    }
-
-    /// Hears of scheduled probes that were not sent since it last did.
+    /// Hears how many scheduled probes of a route were not sent since the start.
     pub fn missed(&self, card: &RouteCard, total: u64) {
-        let counter = self.missed.with_label_values(&self.labels(
-            card.service.as_str(),
-            &card.route,
-            card.direction.as_str(),
-        ));
+        let (service, route) = (card.service.as_str(), card.route.as_str());
+        let labels = [service, route, card.direction.as_str(), self.region.as_str()];
+        let counter = self.missed.with_label_values(&labels);
         counter.inc_by(total.saturating_sub(counter.get()));
     }
 
@@ -306,15 +162,11 @@ impl Metrics {
     pub fn take(&self, counts: &Counts, routes: &HashMap<RouteName, RouteCard>, clock: &SharedClock) {
         let now = clock.now();
         for (name, card) in routes {
-            let labels = self.labels(card.service.as_str(), name, card.direction.as_str());
-            let (count, age) = counts.in_flight.get(name).map_or((0, 0.0), |(count, oldest)| {
-                (
-                    i64::try_from(*count).unwrap_or(i64::MAX),
-                    now.duration_since(*oldest).as_secs_f64().max(0.0),
-                )
+            let flight = counts.in_flight.get(name).map_or(Flight::default(), |(count, oldest)| Flight {
+                count: *count,
+                oldest_seconds: now.duration_since(*oldest).as_secs_f64().max(0.0),
             });
-            self.in_flight.with_label_values(&labels).set(count);
-            self.oldest.with_label_values(&labels).set(age);
+            self.lanes.under_way(&self.region, card, flight);
         }
         self.pending.set(i64::try_from(counts.unacknowledged).unwrap_or(i64::MAX));
         self.drift.set(clock.drift().as_secs_f64());
@@ -323,55 +175,18 @@ impl Metrics {
     /// Takes whether a mailbox is watched.
     pub fn mailbox(&self, account: &AccountName, service: &ServiceName, up: bool) {
         let labels = [account.as_str(), service.as_str(), self.region.as_str()];
-        self.mailbox_up.with_label_values(&labels).set(i64::from(up));
+        self.mailboxes.up.with_label_values(&labels).set(i64::from(up));
     }
 
     /// Hears how a shipment went.
     pub fn shipped(&self, how: Shipped) {
-        let result = match how {
-            Shipped::Taken => "taken",
-            Shipped::Later => "later",
-            Shipped::Refused => "refused",
-        };
-        self.shipments.with_label_values(&[result]).inc();
+        self.shipments.with_label_values(&[how.as_str()]).inc();
     }
 
     /// All of it in Prometheus' text format.
     pub fn text(&self) -> String {
-        let mut text = Vec::new();
-        if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut text) {
-            tracing::error!(%error, "the metrics could not be written");
-        }
-        String::from_utf8(text).unwrap_or_default()
+        self.make.text()
     }
-}
-
-/// The failures whose series exist from the start: those that alerts are written for.
-fn usual_failures() -> impl Iterator<Item = (Stage, Class)> {
-    use {Class as C, Stage as S};
-    [
-        (S::Resolve, C::Dns),
-        (S::Connect, C::Connect),
-        (S::Connect, C::Timeout),
-        (S::Tls, C::Tls),
-        (S::Greeting, C::Timeout),
-        (S::Auth, C::Auth),
-        (S::Envelope, C::Permanent),
-        (S::Envelope, C::Temporary),
-        (S::Data, C::Permanent),
-        (S::Data, C::Temporary),
-        (S::Transit, C::Missing),
-        (S::Transit, C::Quality),
-    ]
-    .into_iter()
-}
-
-fn push<'a>(labels: [&'a str; 4], more: &[&'a str]) -> Vec<&'a str> {
-    labels.into_iter().chain(more.iter().copied()).collect()
-}
-
-fn seconds(micros: u64) -> f64 {
-    std::time::Duration::from_micros(micros).as_secs_f64()
 }
 
 /// Lends the watchers' doings to the metrics.
@@ -380,22 +195,18 @@ pub struct WatcherMetrics(pub Arc<Metrics>);
 impl Observer for WatcherMetrics {
     fn step(&self, account: &AccountName, provider: &ServiceName, step: StageTime) {
         let labels = [account.as_str(), provider.as_str(), self.0.region.as_str(), step.stage.as_str()];
-        self.0.watcher_stage.with_label_values(&labels).observe(seconds(step.took_us));
+        let took = std::time::Duration::from_micros(step.took_us).as_secs_f64();
+        self.0.mailboxes.stages.with_label_values(&labels).observe(took);
     }
 
     fn trouble(&self, account: &AccountName, provider: &ServiceName, trouble: &Trouble) {
-        let region = self.0.region.as_str();
-        let labels =
-            [account.as_str(), provider.as_str(), region, trouble.stage.as_str(), trouble.class.as_str()];
-        self.0.watcher_failures.with_label_values(&labels).inc();
+        let (region, stage, class) = (self.0.region.as_str(), trouble.stage.as_str(), trouble.class.as_str());
+        let labels = [account.as_str(), provider.as_str(), region, stage, class];
+        self.0.mailboxes.failures.with_label_values(&labels).inc();
     }
 
     fn stray(&self, account: &AccountName, stray: Stray) {
-        let kind = match stray {
-            Stray::Forged => "forged",
-            Stray::Unknown => "unknown",
-            Stray::WrongMailbox => "wrong_mailbox",
-        };
-        self.0.strays.with_label_values(&[account.as_str(), self.0.region.as_str(), kind]).inc();
+        let labels = [account.as_str(), self.0.region.as_str(), stray.as_str()];
+        self.0.mailboxes.strays.with_label_values(&labels).inc();
     }
 }

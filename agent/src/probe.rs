@@ -150,9 +150,10 @@ impl Prober {
         let envelope = Envelope { from: route.sender.clone(), to: route.to.address.clone() };
         let bytes = message::compose(&tag, &self.key, &envelope, self.clock.civil(), &self.signers);
         let usher = found.account.map(|account| AccountUsher::new(&self.breaker, &account.name));
-        let sign_in = found.account.zip(usher.as_ref()).map(|(account, usher)| {
-            SignIn { credentials: &account.credentials, usher }
-        });
+        let sign_in = found
+            .account
+            .zip(usher.as_ref())
+            .map(|(account, usher)| SignIn { credentials: &account.credentials, usher });
         let target = Target {
             host: &found.host,
             addresses: &found.addresses,
@@ -170,7 +171,12 @@ impl Prober {
             Source::Account(account) => {
                 let endpoint: &Endpoint = account.submission.as_ref().ok_or_else(no_submission)?;
                 let addresses = self.addresses(&endpoint.host, endpoint.port).await?;
-                Ok(Found { host: endpoint.host.clone(), addresses, tls: &endpoint.tls, account: Some(account) })
+                Ok(Found {
+                    host: endpoint.host.clone(),
+                    addresses,
+                    tls: &endpoint.tls,
+                    account: Some(account),
+                })
             }
             Source::Mx { port, tls } => {
                 let domain = route.to.address.domain();

@@ -13,6 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 use mailsonar_clock::SharedClock;
 use mailsonar_protocol::{Outcome, Region, RouteName};
 use tokio::sync::{Notify, Semaphore};
+use tokio_util::task::TaskTracker;
 
 /// The share of the interval by which a tick is moved at random, so that agents do not fall into step
 /// with each other or with a server's own rhythm.
@@ -88,8 +89,15 @@ pub fn next_turn(now: Timestamp, interval: Duration, phase: SignedDuration) -> T
     now.saturating_add(SignedDuration::from_micros(wait)).unwrap_or(now)
 }
 
-/// Runs a route's schedule for ever.
-pub async fn run(clock: SharedClock, interval: Duration, phase: SignedDuration, pulse: Arc<Pulse>, act: Act) {
+/// Runs a route's schedule for ever. The turns are tasks of `turns`, and outlive the schedule.
+pub async fn run(
+    clock: SharedClock,
+    interval: Duration,
+    phase: SignedDuration,
+    pulse: Arc<Pulse>,
+    turns: TaskTracker,
+    act: Act,
+) {
     let places = Arc::new(Semaphore::new(AT_ONCE));
     let mut turn = next_turn(clock.now(), interval, phase);
     loop {
@@ -112,7 +120,7 @@ pub async fn run(clock: SharedClock, interval: Duration, phase: SignedDuration, 
             continue;
         };
         let (act, pulse) = (act.clone(), pulse.clone());
-        tokio::spawn(async move {
+        turns.spawn(async move {
             if !act(taken).await {
                 pulse.miss(1);
             }
@@ -206,7 +214,7 @@ mod tests {
             })
         };
         let interval = Duration::from_secs(1);
-        let schedule = run(clock, interval, SignedDuration::ZERO, pulse.clone(), act);
+        let schedule = run(clock, interval, SignedDuration::ZERO, pulse.clone(), TaskTracker::new(), act);
         tokio::time::timeout(Duration::from_millis(100_500), schedule).await.expect_err("it runs for ever");
         let begun = begun.lock().expect("not poisoned").clone();
         assert!(begun.windows(2).all(|pair| pair[1] > pair[0]));

@@ -65,6 +65,17 @@ pub enum Shipped {
     Refused,
 }
 
+impl Shipped {
+    /// The word for it in a label.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Taken => "taken",
+            Self::Later => "later",
+            Self::Refused => "refused",
+        }
+    }
+}
+
 /// Hears how each shipment went.
 pub type OnShipped = Arc<dyn Fn(Shipped) + Send + Sync>;
 
@@ -149,7 +160,7 @@ impl Shipper {
             }
         };
         match self.post.post(body).await {
-            Ok((200..=299, answer)) => self.taken(&answer, full).await,
+            Ok((200..=299, answer)) => self.taken(&sent, &answer, full).await,
             Ok((413, _)) if sent.len() > 1 => Next::Less,
             Ok((409 | 422, answer)) if !sent.is_empty() => self.unacceptable(sent, &answer, full).await,
             Ok((status, answer)) => {
@@ -183,8 +194,8 @@ impl Shipper {
         }
     }
 
-    /// Forgets what the collector says it has.
-    async fn taken(&self, answer: &[u8], full: bool) -> Next {
+    /// Forgets what the collector says it has, of what it was sent.
+    async fn taken(&self, sent: &[Acknowledgement], answer: &[u8], full: bool) -> Next {
         let answer: Answer = match serde_json::from_slice(answer) {
             Ok(answer) => answer,
             Err(error) => {
@@ -192,7 +203,15 @@ impl Shipper {
                 return Next::Wait(Shipped::Refused);
             }
         };
-        match self.ledger.acknowledge(answer.acknowledged).await {
+        let is_ours = |told: &Acknowledgement| {
+            sent.iter().any(|sent| sent.probe == told.probe && sent.revision >= told.revision)
+        };
+        let acknowledged: Vec<_> = answer.acknowledged.into_iter().filter(is_ours).collect();
+        if acknowledged.is_empty() && !sent.is_empty() {
+            tracing::warn!("the collector took a batch and acknowledged nothing of it");
+            return Next::Wait(Shipped::Later);
+        }
+        match self.ledger.acknowledge(acknowledged).await {
             Ok(()) => Next::On { full },
             Err(error) => {
                 tracing::error!(%error, "the collector's acknowledgement could not be kept; it is shipped again");
@@ -293,5 +312,438 @@ impl Post for Http {
                 words
             })
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::io::Read;
+    use std::sync::Mutex;
+
+    use futures::FutureExt;
+    use jiff::{SignedDuration, Timestamp};
+    use mailsonar_protocol::Outcome;
+    use proptest::prelude::*;
+    use tokio::task::JoinHandle;
+
+    use super::*;
+    use crate::verdict::tests::{accepted_at, at, fresh, probe, seen};
+    use crate::verdict::{Fact, learn};
+
+    type Reply = Result<(u16, Bytes), String>;
+
+    /// After so many posts the collector never answers again, so that a shipper that does not pause
+    /// between posts fails a test rather than hang it.
+    const ENOUGH: usize = 2_000;
+
+    /// A collector: what it was sent, what it keeps, and how it answers.
+    struct Collector {
+        kept: Mutex<BTreeMap<ProbeId, u32>>,
+        batches: Mutex<Vec<Batch>>,
+        posts: Mutex<usize>,
+        answer: Box<dyn Fn(&Collector, Bytes) -> Reply + Send + Sync>,
+    }
+
+    struct Way(Arc<Collector>);
+
+    impl Post for Way {
+        fn post(&self, body: Bytes) -> BoxFuture<'_, Reply> {
+            let mut posts = self.0.posts.lock().expect("not poisoned");
+            *posts += 1;
+            if *posts > ENOUGH {
+                return Box::pin(futures::future::pending());
+            }
+            drop(posts);
+            let reply = (self.0.answer)(&self.0, body);
+            Box::pin(async move {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+                reply
+            })
+        }
+    }
+
+    fn unpacked(body: &[u8]) -> Batch {
+        let mut json = Vec::new();
+        flate2::read::GzDecoder::new(body).read_to_end(&mut json).expect("gzip");
+        serde_json::from_slice(&json).expect("a batch")
+    }
+
+    fn refused(status: u16, words: &str) -> Reply {
+        Ok((status, Bytes::from(words.to_owned())))
+    }
+
+    fn answer(acknowledged: Vec<Acknowledgement>) -> Reply {
+        let answer = Answer { protocol: mailsonar_protocol::VERSION, received_at: at(0), acknowledged };
+        Ok((200, serde_json::to_vec(&answer).expect("JSON").into()))
+    }
+
+    impl Collector {
+        fn new(answer: impl Fn(&Self, Bytes) -> Reply + Send + Sync + 'static) -> Arc<Self> {
+            let answer = Box::new(answer);
+            let (kept, batches, posts) = (Mutex::default(), Mutex::default(), Mutex::default());
+            Arc::new(Self { kept, batches, posts, answer })
+        }
+
+        /// Keeps a batch, as a collector in health does.
+        fn take(&self, body: &[u8]) -> Reply {
+            let batch = unpacked(body);
+            let mut kept = self.kept.lock().expect("not poisoned");
+            for record in &batch.records {
+                let known = kept.entry(record.probe).or_default();
+                *known = record.revision.max(*known);
+            }
+            let sent = |r: &Record| Acknowledgement { probe: r.probe, revision: r.revision };
+            let acknowledged = batch.records.iter().map(sent).collect();
+            self.batches.lock().expect("not poisoned").push(batch);
+            answer(acknowledged)
+        }
+
+        fn posts(&self) -> usize {
+            *self.posts.lock().expect("not poisoned")
+        }
+
+        fn kept(&self) -> BTreeMap<ProbeId, u32> {
+            self.kept.lock().expect("not poisoned").clone()
+        }
+
+        fn batches(&self) -> Vec<Batch> {
+            self.batches.lock().expect("not poisoned").clone()
+        }
+
+        fn sizes(&self) -> Vec<usize> {
+            self.batches().iter().map(|batch| batch.records.len()).collect()
+        }
+    }
+
+    /// The runtime's paused time, as a clock.
+    struct Paused(tokio::time::Instant);
+
+    #[expect(clippy::disallowed_methods, reason = "the tests' clock under paused time")]
+    fn paused() -> SharedClock {
+        Arc::new(Paused(tokio::time::Instant::now()))
+    }
+
+    impl mailsonar_clock::Clock for Paused {
+        fn now(&self) -> Timestamp {
+            let since = SignedDuration::try_from(self.0.elapsed()).expect("short");
+            at(0).checked_add(since).expect("a time")
+        }
+        fn civil(&self) -> Timestamp {
+            self.now()
+        }
+    }
+
+    /// A shipper at work.
+    struct Scene {
+        ledger: Ledger,
+        clock: SharedClock,
+        changed: Arc<Notify>,
+        collector: Arc<Collector>,
+        heard: Arc<Mutex<Vec<Shipped>>>,
+        task: JoinHandle<()>,
+    }
+
+    impl Drop for Scene {
+        fn drop(&mut self) {
+            self.task.abort();
+        }
+    }
+
+    const HEARTBEAT: Duration = Duration::from_secs(10);
+
+    impl Scene {
+        fn new(ledger: Ledger, collector: Arc<Collector>) -> Self {
+            let (clock, changed, heard) = (paused(), Arc::new(Notify::new()), Arc::new(Mutex::default()));
+            let ears: Arc<Mutex<Vec<Shipped>>> = heard.clone();
+            let shipper = Shipper {
+                agent: "eu-1".parse().expect("a name"),
+                region: "eu".parse().expect("a name"),
+                routes: Vec::new(),
+                heartbeat: HEARTBEAT,
+                ledger: ledger.clone(),
+                clock: clock.clone(),
+                post: Box::new(Way(collector.clone())),
+                changed: changed.clone(),
+                health: Arc::new(|| AgentHealth { missed: 7, ..AgentHealth::default() }),
+                on_shipped: Arc::new(move |how| ears.lock().expect("not poisoned").push(how)),
+            };
+            Self { ledger, clock, changed, collector, heard, task: tokio::spawn(shipper.run()) }
+        }
+
+        async fn with(records: u128, answer: impl Fn(&Collector, Bytes) -> Reply + Send + Sync + 'static) -> Self {
+            Self::new(filled(records).await, Collector::new(answer))
+        }
+
+        /// Waits until nothing is owed any more; says how long that took.
+        async fn drained(&self, within: Duration) -> Duration {
+            let begun = self.clock.now();
+            loop {
+                let took = self.clock.now().duration_since(begun).unsigned_abs();
+                if self.ledger.unacknowledged(1).await.expect("asked").is_empty() {
+                    return took;
+                }
+                assert!(took < within, "still owed after {took:?}: {} posts", self.collector.posts());
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        }
+
+        async fn owed(&self) -> usize {
+            self.ledger.unacknowledged(usize::MAX).await.expect("asked").len()
+        }
+
+        fn heard(&self) -> Vec<Shipped> {
+            self.heard.lock().expect("not poisoned").clone()
+        }
+    }
+
+    async fn filled(records: u128) -> Ledger {
+        let ledger = Ledger::in_memory().expect("a ledger");
+        for number in 1..=records {
+            ledger.open_case(fresh(number)).await.expect("entered");
+        }
+        ledger
+    }
+
+    async fn seconds(count: u64) {
+        tokio::time::sleep(Duration::from_secs(count)).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_owed_is_shipped_once_and_then_forgotten() {
+        let scene = Scene::with(3, |collector, body| collector.take(&body)).await;
+        scene.drained(Duration::from_secs(1)).await;
+        assert_eq!(scene.collector.kept(), (1..=3).map(|n| (probe(n), 1)).collect());
+        let first = scene.collector.batches().remove(0);
+        assert_eq!(first.protocol, mailsonar_protocol::VERSION);
+        assert_eq!((first.agent.as_str(), first.region.as_str()), ("eu-1", "eu"));
+        assert_eq!((first.health.missed, first.health.unacknowledged, first.health.in_flight), (7, 3, 3));
+        assert!(first.software.as_str().starts_with("mailsonar-agent "));
+        assert_eq!(scene.heard(), [Shipped::Taken]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_is_broken_by_a_heartbeat_and_a_change_is_shipped_at_once() {
+        let scene = Scene::with(0, |collector, body| collector.take(&body)).await;
+        seconds(60).await;
+        let beats = scene.collector.sizes();
+        assert!((6..=7).contains(&beats.len()) && beats.iter().all(|size| *size == 0), "{beats:?}");
+        scene.ledger.open_case(fresh(1)).await.expect("entered");
+        scene.changed.notify_one();
+        let took = scene.drained(Duration::from_secs(5)).await;
+        assert!(took < Duration::from_millis(200), "{took:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_batch_whose_answer_was_lost_is_shipped_again() {
+        let scene = Scene::with(3, |collector, body| {
+            let reply = collector.take(&body);
+            if collector.batches().len() == 1 { Err("connection reset".into()) } else { reply }
+        })
+        .await;
+        scene.drained(Duration::from_secs(5)).await;
+        assert_eq!(scene.collector.sizes()[..2], [3, 3], "the collector cannot tell, and must not mind");
+        assert_eq!(scene.heard()[..2], [Shipped::Later, Shipped::Taken]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn after_an_absence_of_an_hour_ten_thousand_records_drain_in_small_batches() {
+        let begun = paused();
+        let clock = begun.clone();
+        let answer = move |collector: &Collector, body: Bytes| {
+            let away = clock.now().duration_since(at(0)) < SignedDuration::from_hours(1);
+            if away { Err("no route to host".into()) } else { collector.take(&body) }
+        };
+        let scene = Scene::with(10_000, answer).await;
+        seconds(3_599).await;
+        let attempts = scene.collector.posts();
+        assert!((120..=300).contains(&attempts), "{attempts}: patient, and soon back");
+        assert_eq!(scene.owed().await, 10_000);
+        let took = scene.drained(Duration::from_secs(60)).await;
+        assert!(took < Duration::from_secs(40), "{took:?}");
+        assert_eq!(scene.collector.kept().len(), 10_000);
+        let sizes: Vec<_> = scene.collector.sizes().into_iter().filter(|size| *size > 0).collect();
+        assert_eq!(sizes, [500; 20], "no batch holds more than it may, and none is sent twice");
+        let oldest = scene.collector.batches()[0].records[0].probe;
+        assert_eq!(oldest, probe(1), "the oldest first");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_collector_that_refuses_the_agent_loses_nothing() {
+        for status in [301, 400, 401, 403, 404, 429, 500, 503] {
+            let known = Arc::new(std::sync::atomic::AtomicBool::new(false));
+            let switch = known.clone();
+            let answer = move |collector: &Collector, body: Bytes| {
+                let known = known.load(std::sync::atomic::Ordering::Relaxed);
+                if known { collector.take(&body) } else { refused(status, "no") }
+            };
+            let scene = Scene::with(5, answer).await;
+            seconds(600).await;
+            let attempts = scene.collector.posts();
+            assert!((20..=60).contains(&attempts), "{status}: {attempts} attempts in ten minutes");
+            assert_eq!(scene.owed().await, 5, "{status}");
+            let later = status >= 500 || status == 429;
+            let how = if later { Shipped::Later } else { Shipped::Refused };
+            assert!(scene.heard().iter().all(|heard| *heard == how), "{status}");
+            switch.store(true, std::sync::atomic::Ordering::Relaxed);
+            scene.drained(Duration::from_secs(40)).await;
+            assert_eq!(scene.collector.kept().len(), 5, "{status}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_batch_that_is_too_large_is_halved_until_it_fits() {
+        let answer = |collector: &Collector, body: Bytes| {
+            if unpacked(&body).records.len() > 30 { refused(413, "too large") } else { collector.take(&body) }
+        };
+        let scene = Scene::with(400, answer).await;
+        scene.drained(Duration::from_secs(5)).await;
+        assert_eq!(scene.collector.kept().len(), 400);
+        assert!(scene.collector.posts() < 100, "{} posts", scene.collector.posts());
+    }
+
+    /// A collector that takes no batch with this record in it.
+    fn fussy(about: ProbeId, status: u16, named: bool) -> impl Fn(&Collector, Bytes) -> Reply {
+        move |collector, body| {
+            let there = unpacked(&body).records.iter().any(|record| record.probe == about);
+            let name = if named { format!(r#","record":"{about}""#) } else { String::new() };
+            let words = format!(r#"{{"error":"it cannot be true"{name}}}"#);
+            if there { refused(status, &words) } else { collector.take(&body) }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_record_that_is_never_taken_is_set_aside_and_the_others_go_on() {
+        for (status, named) in [(422, true), (409, true), (422, false), (409, false)] {
+            let scene = Scene::with(100, fussy(probe(40), status, named)).await;
+            scene.drained(Duration::from_secs(5)).await;
+            let kept = scene.collector.kept();
+            assert_eq!(kept.len(), 99, "{status}, named: {named}");
+            assert!(!kept.contains_key(&probe(40)));
+            let case = scene.ledger.case(probe(40)).await.expect("asked");
+            assert!(case.is_some(), "it stays in the ledger, for a person to look at");
+            let most = if named { 3 } else { 60 };
+            assert!(scene.collector.posts() <= most, "{} posts, named: {named}", scene.collector.posts());
+            // What is learned of it later is worth another try.
+            let revise = |case: &_| learn(case, accepted_at(at(2)), at(2));
+            scene.ledger.revise(probe(40), revise).await.expect("revised");
+            assert_eq!(scene.owed().await, 1);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refusal_that_names_a_record_it_was_not_sent_sets_nothing_else_aside() {
+        let stranger = probe(9_999);
+        let answer = move |collector: &Collector, body: Bytes| {
+            let words = format!(r#"{{"error":"no","record":"{stranger}"}}"#);
+            if unpacked(&body).records.len() > 1 { refused(422, &words) } else { collector.take(&body) }
+        };
+        let scene = Scene::with(8, answer).await;
+        scene.drained(Duration::from_secs(5)).await;
+        assert_eq!(scene.collector.kept().len(), 8);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_learned_while_a_batch_is_on_its_way_is_shipped_after_it() {
+        let ledger = filled(1).await;
+        let (mind, clock) = (ledger.clone(), paused());
+        let answer = move |collector: &Collector, body: Bytes| {
+            if collector.batches().is_empty() {
+                let revise = |case: &_| learn(case, accepted_at(at(2)), at(2));
+                let revised = mind.revise(probe(1), revise).now_or_never().expect("at once");
+                assert_eq!(revised.expect("revised").expect("news").after.revision, 2);
+            }
+            collector.take(&body)
+        };
+        let scene = Scene::new(ledger, Collector::new(answer));
+        scene.drained(HEARTBEAT * 2).await;
+        let revisions = scene.collector.batches().into_iter().flat_map(|batch| batch.records);
+        let revisions: Vec<_> = revisions.map(|record| record.revision).collect();
+        assert_eq!(revisions, [1, 2]);
+        assert!(clock.now() < at(11), "by the next heartbeat at the latest");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_is_none_makes_nothing_forgotten() {
+        for nonsense in ["", "<html>Welcome to nginx!</html>", "{}", "[]", r#"{"protocol":1}"#] {
+            let scene = Scene::with(3, move |_, _| refused(200, nonsense)).await;
+            seconds(60).await;
+            assert_eq!(scene.owed().await, 3, "{nonsense}");
+            assert!(scene.collector.posts() < 20, "{nonsense}: {} posts in a minute", scene.collector.posts());
+            assert!(scene.heard().iter().all(|heard| *heard == Shipped::Refused), "a proxy is no collector");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_collector_that_says_yes_and_acknowledges_nothing_is_not_flooded() {
+        for records in [3, 500, 1_200] {
+            let scene = Scene::with(records, |_, _| answer(Vec::new())).await;
+            seconds(60).await;
+            let posts = scene.collector.posts();
+            assert!(posts < 50, "{records} records: {posts} posts in a minute");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_what_was_sent_can_be_acknowledged() {
+        let ledger = filled(501).await;
+        let answer = |collector: &Collector, body: Bytes| {
+            if collector.posts() > 1 {
+                return Err("gone".into());
+            }
+            let first = unpacked(&body).records.remove(0);
+            let ahead = Acknowledgement { probe: first.probe, revision: first.revision + 1_000 };
+            let unsent = Acknowledgement { probe: probe(501), revision: 1 };
+            answer(vec![ahead, unsent])
+        };
+        let scene = Scene::new(ledger, Collector::new(answer));
+        seconds(5).await;
+        let revise = |case: &_| learn(case, Fact::Sighted(seen(at(5))), at(5));
+        scene.ledger.revise(probe(1), revise).await.expect("revised").expect("a revision");
+        let owed = scene.ledger.unacknowledged(usize::MAX).await.expect("asked");
+        let owed: BTreeMap<_, _> = owed.into_iter().map(|record| (record.probe, record.revision)).collect();
+        assert_eq!(owed.get(&probe(1)), Some(&2), "revision 2 was never shipped (I2)");
+        assert!(owed.contains_key(&probe(501)), "nor was this one");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_newer_revision_is_all_that_is_shipped_of_an_older_one() {
+        let ledger = filled(1).await;
+        for fact in [accepted_at(at(2)), Fact::Sighted(seen(at(5)))] {
+            ledger.revise(probe(1), |case| learn(case, fact, at(5))).await.expect("revised");
+        }
+        let scene = Scene::new(ledger, Collector::new(|collector, body| collector.take(&body)));
+        scene.drained(Duration::from_secs(1)).await;
+        let batches = scene.collector.batches();
+        assert_eq!(batches[0].records.len(), 1);
+        assert_eq!(batches[0].records[0].verdict.outcome, Outcome::Delivered);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+        #[test]
+        fn whatever_the_collector_answers_for_a_while_all_is_there_in_the_end(
+            moods in proptest::collection::vec(0..7_u8, 0..12), records in 1..40_u128
+        ) {
+            let runtime = tokio::runtime::Builder::new_current_thread();
+            let runtime = { runtime }.enable_time().start_paused(true).build().expect("a runtime");
+            let whole = runtime.block_on(async move {
+                let scene = Scene::with(records, move |collector, body| {
+                    match moods.get(collector.posts() - 1) {
+                        Some(0) => Err("reset".into()),
+                        Some(1) => refused(503, "later"),
+                        Some(2) => refused(401, "who?"),
+                        Some(3) if unpacked(&body).records.len() > 1 => refused(413, "less"),
+                        Some(4) => collector.take(&body).and(Err("the answer was lost".into())),
+                        Some(5) => refused(200, "not JSON"),
+                        _ => collector.take(&body),
+                    }
+                })
+                .await;
+                scene.drained(Duration::from_secs(600)).await;
+                scene.collector.kept() == (1..=records).map(|number| (probe(number), 1)).collect()
+            });
+            prop_assert!(whole);
+        }
     }
 }

@@ -21,9 +21,25 @@ pub struct Case {
     pub account: AccountName,
     /// What the collector is told.
     pub record: Record,
-    /// The copies of the message that were seen.
+    /// Whether it is known how the submission ended, or that this will never be known.
+    #[serde(default)]
+    pub submitted: bool,
+    /// The copies of the message that were seen; at most [`Self::MAX_COPIES`].
     #[serde(default)]
     pub copies: Vec<CopyId>,
+    /// The server's own date for the first of them.
+    #[serde(default)]
+    pub internal_date: Option<Timestamp>,
+}
+
+impl Case {
+    /// The most copies that are told apart and counted: a mailbox may show ever new ones.
+    pub const MAX_COPIES: usize = 64;
+
+    /// A probe that has just been thought of.
+    pub fn new(account: AccountName, record: Record) -> Self {
+        Self { account, record, submitted: false, copies: Vec::new(), internal_date: None }
+    }
 }
 
 /// One copy of a message: folder, UIDVALIDITY, UID.
@@ -94,15 +110,16 @@ pub struct Sighting {
 pub fn learn(case: &Case, fact: Fact, now: Timestamp) -> Option<Case> {
     let mut next = case.clone();
     let changed = match fact {
+        Fact::Submitted { .. } | Fact::Interrupted if case.submitted => false,
         Fact::Submitted { stages, peer, asides, ending } => {
             next.record.stages.splice(0..0, stages);
             next.record.peer = peer;
             for aside in &asides {
                 note(&mut next.record, aside, now);
             }
-            submitted(&mut next.record, ending, now)
+            submitted(&mut next, ending, now)
         }
-        Fact::Interrupted => interrupted(&mut next.record, now),
+        Fact::Interrupted => interrupted(&mut next, now),
         Fact::Sighted(sighting) => sighted(&mut next, sighting, now),
         Fact::SearchedInVain { begun_at } => searched(&mut next.record, begun_at, now),
         Fact::OutOfReach { peer, trouble } => out_of_reach(&mut next.record, &trouble, peer, now),
@@ -133,7 +150,9 @@ fn blamed(outcome: Outcome, stage: Stage, class: Class, reason: &str, at: Timest
     Verdict { outcome, stage: Some(stage), class: Some(class), reason: reason.into(), at }
 }
 
-fn submitted(record: &mut Record, ending: Ending, now: Timestamp) -> bool {
+fn submitted(case: &mut Case, ending: Ending, now: Timestamp) -> bool {
+    case.submitted = true;
+    let record = &mut case.record;
     let verdict = match ending {
         Ending::Accepted(acceptance) => {
             // The deadline counts from the acceptance: how long the service took to take the message
@@ -153,7 +172,8 @@ fn submitted(record: &mut Record, ending: Ending, now: Timestamp) -> bool {
             blamed(Outcome::Unknown, Stage::Data, trouble.class, reason, now)
         }
     };
-    record.verdict = if record.arrival.is_some() { on_arrival(record, None, now) } else { verdict };
+    record.verdict =
+        if record.arrival.is_some() { on_arrival(record, case.internal_date, now) } else { verdict };
     true
 }
 
@@ -173,9 +193,11 @@ fn rejected(trouble: &Trouble, now: Timestamp) -> Verdict {
     blamed(outcome, *stage, *class, &format!("{what} at {stage} ({detail}): {words}"), now)
 }
 
-fn interrupted(record: &mut Record, now: Timestamp) -> bool {
-    if record.accepted.is_some() || record.arrival.is_some() || record.is_concluded() {
-        return false;
+fn interrupted(case: &mut Case, now: Timestamp) -> bool {
+    case.submitted = true;
+    let record = &mut case.record;
+    if record.arrival.is_some() {
+        return true;
     }
     let reason = "the agent was restarted during the submission; the message may still arrive";
     note(record, &Trouble::new(Stage::Data, Class::Own, "interrupted", reason), now);
@@ -185,7 +207,8 @@ fn interrupted(record: &mut Record, now: Timestamp) -> bool {
 
 fn sighted(case: &mut Case, sighting: Sighting, now: Timestamp) -> bool {
     let Sighting { copy, visible_at, seen_by, absent_at, internal_date, junk, intact, stages } = sighting;
-    if case.copies.contains(&copy) || is_renumbered(&case.copies, &copy) {
+    let is_known = case.copies.contains(&copy) || is_renumbered(&case.copies, &copy);
+    if is_known || case.copies.len() >= Case::MAX_COPIES {
         return false;
     }
     case.copies.push(copy.clone());
@@ -195,7 +218,8 @@ fn sighted(case: &mut Case, sighting: Sighting, now: Timestamp) -> bool {
         return true;
     }
     let not_before = record.accepted.as_ref().map_or(record.started_at, |accepted| accepted.at);
-    let absent_at = absent_at.map_or(not_before, |absent| absent.max(not_before));
+    // What was not there before it was sent, nor when it was last looked for.
+    let absent_at = absent_at.into_iter().chain(record.searched_at).fold(not_before, Timestamp::max);
     record.arrival = Some(Arrival {
         visible_at,
         seen_by,
@@ -206,6 +230,7 @@ fn sighted(case: &mut Case, sighting: Sighting, now: Timestamp) -> bool {
         intact,
     });
     record.stages.extend(stages);
+    case.internal_date = internal_date;
     record.verdict = on_arrival(record, internal_date, now);
     true
 }
@@ -331,7 +356,7 @@ pub(crate) mod tests {
             evidence: Vec::new(),
             verdict: opened(at(0)),
         };
-        Case { account: name("bob"), record, copies: Vec::new() }
+        Case::new(name("bob"), record)
     }
 
     fn step(stage: Stage) -> StageTime {
@@ -401,9 +426,10 @@ pub(crate) mod tests {
 
     /// What a case has become after some facts, one each second from two minutes on.
     fn after(facts: impl IntoIterator<Item = Fact>) -> Case {
-        facts.into_iter().zip(120..).fold(fresh(1), |case, (fact, second)| {
-            learn(&case, fact, at(second)).unwrap_or(case)
-        })
+        facts
+            .into_iter()
+            .zip(120..)
+            .fold(fresh(1), |case, (fact, second)| learn(&case, fact, at(second)).unwrap_or(case))
     }
 
     fn outcome(facts: impl IntoIterator<Item = Fact>) -> Outcome {
@@ -497,7 +523,11 @@ pub(crate) mod tests {
         let found_in_time = learn(&unknown, found(at(300), Some(at(20))), at(300)).expect("a revision");
         assert_eq!(found_in_time.record.verdict.outcome, Outcome::Delivered);
         let lost = learn(&unknown, searched_at(300), at(300)).expect("a revision");
-        assert_eq!(lost.record.verdict.outcome, Outcome::Lost, "once it could be looked for, the search counts");
+        assert_eq!(
+            lost.record.verdict.outcome,
+            Outcome::Lost,
+            "once it could be looked for, the search counts"
+        );
     }
 
     #[test]

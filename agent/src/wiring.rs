@@ -7,9 +7,12 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use mailsonar_clock::SharedClock;
-use mailsonar_protocol::{AgentHealth, Complaint, MailboxHealth, RouteCard, RouteName, Text};
+use mailsonar_protocol::{
+    AccountName, AgentHealth, Complaint, MailboxHealth, Region, RouteCard, RouteName, ServiceName, Text,
+};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
+use tokio_util::task::TaskTracker;
 
 use crate::arrival::{self, Mailbox, Watcher};
 use crate::breaker::Breaker;
@@ -60,15 +63,15 @@ pub struct Agent {
     pulses: Arc<HashMap<RouteName, Arc<Pulse>>>,
     retention: SignedDuration,
     has_collector: bool,
-    region: mailsonar_protocol::Region,
+    region: Region,
 }
 
 impl Agent {
     /// Puts an agent together.
-    pub fn build(config: Config, parts: Parts) -> anyhow::Result<Self> {
+    pub fn build(config: Config, parts: Parts) -> Self {
         let Parts { clock, network, ledger, key, post, complaints, mut listeners } = parts;
         let cards: Vec<RouteCard> = config.routes.iter().map(|route| route.card.clone()).collect();
-        let metrics = Arc::new(Metrics::new(config.region.clone(), &cards)?);
+        let metrics = Arc::new(Metrics::new(config.region.clone(), &cards, &recipients(&config.routes)));
         let pulses: Arc<HashMap<_, _>> =
             Arc::new(cards.iter().map(|card| (card.route.clone(), Arc::new(Pulse::default()))).collect());
         let changed = Arc::new(Notify::new());
@@ -105,7 +108,7 @@ impl Agent {
             mailboxes,
             turns: cards.iter().map(|card| (card.route.clone(), AtomicUsize::new(0))).collect(),
         });
-        let shipped = metrics.clone();
+        let counted = metrics.clone();
         let shipper = config.ship.zip(post).map(|(ship, post): (ship::Config, _)| Shipper {
             agent: config.agent,
             region: config.region.clone(),
@@ -116,11 +119,11 @@ impl Agent {
             post,
             changed,
             health,
-            on_shipped: Arc::new(move |how| shipped.shipped(how)),
+            on_shipped: Arc::new(move |how| counted.shipped(how)),
         });
         let (routes, retention, region) = (config.routes, config.retention, config.region);
         let has_collector = shipper.is_some();
-        Ok(Self { prober, watchers, shipper, metrics, routes, pulses, retention, has_collector, region })
+        Self { prober, watchers, shipper, metrics, routes, pulses, retention, has_collector, region }
     }
 
     /// Its metrics.
@@ -159,15 +162,50 @@ impl Agent {
     }
 
     /// Sets the schedules going too.
-    pub async fn run(mut self) -> anyhow::Result<JoinSet<()>> {
-        let mut tasks = self.start().await?;
+    pub async fn run(mut self) -> anyhow::Result<Running> {
+        let tasks = self.start().await?;
+        let mut schedules = JoinSet::new();
+        let turns = TaskTracker::new();
         for route in &self.routes {
             let pulse = self.pulses.get(route.name()).cloned().unwrap_or_default();
             let phase = schedule::phase(&self.region, route.name(), route.interval);
             let act = act(self.prober.clone(), route.clone());
-            tasks.spawn(schedule::run(self.prober.clock.clone(), route.interval, phase, pulse, act));
+            let (clock, turns) = (self.prober.clock.clone(), turns.clone());
+            schedules.spawn(schedule::run(clock, route.interval, phase, pulse, turns, act));
         }
-        Ok(tasks)
+        Ok(Running { schedules, turns, tasks })
+    }
+}
+
+/// An agent at work. Dropped, it stops at once.
+pub struct Running {
+    schedules: JoinSet<()>,
+    turns: TaskTracker,
+    tasks: JoinSet<()>,
+}
+
+impl Running {
+    /// Waits until a part of it fails, which none should.
+    pub async fn failed(&mut self) -> tokio::task::JoinError {
+        loop {
+            let ended = tokio::select! {
+                Some(ended) = self.schedules.join_next() => ended,
+                Some(ended) = self.tasks.join_next() => ended,
+                else => std::future::pending().await,
+            };
+            if let Err(error) = ended {
+                return error;
+            }
+        }
+    }
+
+    /// Begins nothing new, and gives the submissions under way a while to end. What is in flight is in
+    /// the ledger.
+    pub async fn stop(mut self, patience: Duration) {
+        self.schedules.shutdown().await;
+        self.turns.close();
+        tokio::time::timeout(patience, self.turns.wait()).await.ok();
+        self.tasks.shutdown().await;
     }
 }
 
@@ -199,11 +237,16 @@ fn own_listeners(
     ]
 }
 
+/// The accounts that routes end at, with their providers.
+fn recipients(routes: &[Arc<Route>]) -> Vec<(AccountName, ServiceName)> {
+    routes.iter().map(|route| (route.to.name.clone(), route.to.provider.clone())).collect()
+}
+
 /// One watcher for each account that a route ends at.
 fn watchers(
     shared: &arrival::Shared,
     routes: &[Arc<Route>],
-) -> (Vec<Watcher>, HashMap<mailsonar_protocol::AccountName, Mailbox>) {
+) -> (Vec<Watcher>, HashMap<AccountName, Mailbox>) {
     let mut watchers = Vec::new();
     let mut mailboxes = HashMap::new();
     for account in routes.iter().map(|route| &route.to) {

@@ -1,6 +1,6 @@
 //! The messages a mailbox is expected to receive, as the watcher knows them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
 use mailsonar_protocol::{ProbeId, Record};
@@ -35,7 +35,7 @@ impl Due {
 /// The messages awaited in one mailbox.
 #[derive(Debug, Default)]
 pub(super) struct Expected {
-    handing_over: HashMap<ProbeId, ()>,
+    handing_over: HashSet<ProbeId>,
     due: HashMap<ProbeId, Due>,
 }
 
@@ -43,11 +43,11 @@ impl Expected {
     pub(super) fn hear(&mut self, notice: &Notice) {
         match *notice {
             Notice::Sending(probe) => {
-                self.handing_over.insert(probe, ());
+                self.handing_over.insert(probe);
             }
             Notice::Sent(probe, due) => {
                 // A message that was seen before its acceptance was read is expected no more.
-                if self.handing_over.remove(&probe).is_some() {
+                if self.handing_over.remove(&probe) {
                     self.due.insert(probe, due);
                 }
             }

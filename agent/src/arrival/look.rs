@@ -180,17 +180,18 @@ impl Watcher {
         let seen_at = self.shared.clock.now();
         self.eyes.round_trip = pace::since(begun, seen_at);
         tracing::debug!(took = ?self.eyes.round_trip, grew = news.grew, ?seen_by, "looked");
-        if news.grew || seen_by == SeenBy::Idle {
+        let overdue = !self.expected.overdue(begun).is_empty();
+        // What a server keeps from us in its notices is found all the same, if later.
+        if news.grew || overdue || seen_by != SeenBy::Noop {
             let view = View { visible_at: seen_at, seen_by, absent_at: self.absent(seen_by, begun) };
             self.tail(session, inbox, view).await?;
         }
         self.clear(false, begun);
-        let overdue = !self.expected.overdue(begun).is_empty();
         let age = self.expected.summary().youngest.map(|youngest| pace::since(youngest, begun));
         let junk_age = self.eyes.junk_clear.map_or(Duration::MAX, |clear| pace::since(clear, begun));
         let slow = seen_by == SeenBy::Poll || age.is_none();
         if let Some(junk) = junk
-            && (overdue || slow || junk_age >= pace::junk_gap(age))
+            && (overdue || slow || junk_age >= pace::junk_gap(age, self.shared.config.brisk))
         {
             self.look_into_junk(session, inbox, junk).await?;
         }
@@ -302,9 +303,8 @@ impl Watcher {
                 None
             }
             Ok(Some(_)) => Some(Stray::WrongMailbox),
-            Ok(None) => Some(Stray::Unknown),
             // Without the ledger nothing is known, so nothing may be touched either.
-            Err(_) => Some(Stray::Unknown),
+            Ok(None) | Err(_) => Some(Stray::Unknown),
         }
     }
 
@@ -363,7 +363,7 @@ impl Watcher {
                     removable.push(uid);
                 }
                 Err(error) => {
-                    tracing::error!(%probe, %error, "an arrival could not be kept; it stays in the mailbox")
+                    tracing::error!(%probe, %error, "an arrival could not be kept; it stays in the mailbox");
                 }
             }
         }

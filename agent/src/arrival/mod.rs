@@ -87,6 +87,20 @@ pub enum Stray {
     WrongMailbox,
 }
 
+impl Stray {
+    /// Every kind.
+    pub const ALL: [Self; 3] = [Self::Forged, Self::Unknown, Self::WrongMailbox];
+
+    /// The word for it in a label.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Forged => "forged",
+            Self::Unknown => "unknown",
+            Self::WrongMailbox => "wrong_mailbox",
+        }
+    }
+}
+
 /// Hears of the watcher's own steps and of strays. Must be quick.
 pub trait Observer: Send + Sync {
     /// A step of connecting was taken.
@@ -224,7 +238,7 @@ impl Watcher {
                 }
             }
             Err(error) => {
-                tracing::error!(account = %self.address.account, %error, "what is in flight could not be read")
+                tracing::error!(account = %self.address.account, %error, "what is in flight could not be read");
             }
         }
     }

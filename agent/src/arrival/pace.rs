@@ -24,6 +24,7 @@ const HANDING_OVER: Duration = Duration::from_millis(250);
 /// How far Junk, which IDLE does not tell of, may lag behind: a multiple of the inbox's gap.
 const JUNK_FACTOR: u32 = 5;
 const JUNK_SHORTEST: Duration = Duration::from_millis(100);
+const JUNK_CALM: Duration = Duration::from_secs(5);
 const JUNK_LONGEST: Duration = Duration::from_secs(30);
 
 /// How the wait for the next look is spent.
@@ -74,14 +75,15 @@ pub(super) fn wait(now: Timestamp, awaited: &Awaited, means: &Means) -> Wait {
     let capped = |wait: Duration| due.map_or(wait, |due| wait.min(due));
     match brisk {
         Some(gap) => Wait::Sleep(capped(gap)),
-        None if means.can_idle => Wait::Idle(capped(junk_gap(age).min(means.idle))),
+        None if means.can_idle => Wait::Idle(capped(junk_gap(age, means.brisk).min(means.idle))),
         None => Wait::Sleep(capped(gap.map_or(means.poll, |gap| gap.max(LONGEST).min(means.poll)))),
     }
 }
 
 /// How long Junk may go without a look.
-pub(super) fn junk_gap(age: Option<Duration>) -> Duration {
-    age.map_or(Duration::MAX, |age| (gap(age) * JUNK_FACTOR).clamp(JUNK_SHORTEST, JUNK_LONGEST))
+pub(super) fn junk_gap(age: Option<Duration>, brisk: bool) -> Duration {
+    let shortest = if brisk { JUNK_SHORTEST } else { JUNK_CALM };
+    age.map_or(Duration::MAX, |age| (gap(age) * JUNK_FACTOR).clamp(shortest, JUNK_LONGEST))
 }
 
 fn gap(age: Duration) -> Duration {
@@ -185,7 +187,7 @@ mod tests {
     fn late_mail_is_idled_for_but_junk_is_looked_into() {
         let (now, awaited) = aged(Duration::from_secs(100));
         assert_eq!(wait(now, &awaited, &MEANS), Wait::Idle(Duration::from_secs(20)));
-        assert_eq!(junk_gap(Some(Duration::from_hours(20))), JUNK_LONGEST);
+        assert_eq!(junk_gap(Some(Duration::from_hours(20)), true), JUNK_LONGEST);
     }
 
     #[test]

@@ -404,7 +404,7 @@ impl Reader<'_> {
 
     fn ship(&mut self, collector: &CollectorSettings) -> Option<ship::Config> {
         let url = collector.url.trim_end_matches('/').to_owned();
-        let parsed = reqwest::Url::parse(&url).ok().filter(|url| url.has_host());
+        let parsed = reqwest::Url::parse(&url).ok().filter(reqwest::Url::has_host);
         if !parsed.as_ref().is_some_and(|url| matches!(url.scheme(), "http" | "https")) {
             self.fault(
                 "collector.url",

@@ -314,3 +314,6 @@ fn time(micros: i64) -> Result<Timestamp, DeskError> {
 fn unreadable(error: impl std::fmt::Display) -> DeskError {
     DeskError::Unreadable(error.to_string())
 }
+
+#[cfg(test)]
+mod tests;

@@ -68,6 +68,8 @@ pub struct SignIn<'a> {
 
 /// Gives leave to sign in, so that an account is not locked by a monitor that insists.
 pub trait Usher: Sync {
+    /// Asks for leave, and waits for it where others are before us.
+    ///
     /// # Errors
     /// The trouble that says until when not, and why. The submission ends with it.
     fn admit(&self) -> BoxFuture<'_, Result<(), Trouble>>;
