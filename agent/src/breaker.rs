@@ -2,8 +2,9 @@
 //!
 //! At most N refused sign-ins per account and hour, across restarts, SMTP and IMAP together. The
 //! first two may follow each other at once (a failure is confirmed); the others are spread evenly
-//! over the hour, so that a healed account is noticed soon. While there are recent refusals, an
-//! attempt is written down before it is made: one that is cut short by a crash counts as refused.
+//! over the hour, so that a healed account is noticed soon. A sign-in that is taken ends the spreading,
+//! but not the count. While there are recent refusals, an attempt is written down before it is made: one
+//! that is cut short by a crash counts as refused.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,9 +16,10 @@ use mailsonar_clock::SharedClock;
 use mailsonar_desk::DeskError;
 use mailsonar_protocol::{AccountName, Class, Stage};
 use tokio::sync::Notify;
+use uuid::Uuid;
 
 use crate::ledger::Ledger;
-use crate::submit::Usher;
+use crate::submit::{SignedIn, Usher};
 use crate::trouble::Trouble;
 
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
@@ -37,31 +39,39 @@ pub struct Breaker {
     ledger: Ledger,
     clock: SharedClock,
     per_hour: usize,
-    under_way: Arc<Mutex<HashMap<AccountName, usize>>>,
+    under_way: UnderWay,
     ended: Arc<Notify>,
 }
+
+/// The attempts under way in this process, with their rows where they were written ahead.
+type UnderWay = Arc<Mutex<HashMap<AccountName, HashMap<Uuid, Option<i64>>>>>;
 
 /// Leave to try one sign-in. Must be told how it went; dropped without, it counts as no attempt.
 #[derive(Debug)]
 pub struct Permit {
+    id: Uuid,
     account: AccountName,
-    /// The row that was written ahead, where there were recent refusals.
-    row: Option<i64>,
-    _counted: Counted,
-}
-
-#[derive(Debug)]
-struct Counted {
-    account: AccountName,
-    under_way: Arc<Mutex<HashMap<AccountName, usize>>>,
+    under_way: UnderWay,
     ended: Arc<Notify>,
 }
 
-impl Drop for Counted {
+impl Permit {
+    fn row(&self) -> Option<i64> {
+        let under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+        under_way.get(&self.account)?.get(&self.id).copied().flatten()
+    }
+
+    fn set_row(&self, row: i64) {
+        let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+        under_way.entry(self.account.clone()).or_default().insert(self.id, Some(row));
+    }
+}
+
+impl Drop for Permit {
     fn drop(&mut self) {
         let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = under_way.get_mut(&self.account) {
-            *count = count.saturating_sub(1);
+        if let Some(attempts) = under_way.get_mut(&self.account) {
+            attempts.remove(&self.id);
         }
         drop(under_way);
         self.ended.notify_waiters();
@@ -95,24 +105,23 @@ impl Usher for AccountUsher<'_> {
         })
     }
 
-    fn report(&self, refused: bool) -> BoxFuture<'_, ()> {
+    fn report(&self, how: SignedIn) -> BoxFuture<'_, ()> {
         Box::pin(async move {
             let permit = self.permit().take();
             if let Some(permit) = permit {
-                let how = if refused { SignIn::Refused } else { SignIn::Harmless };
                 self.breaker.tell(permit, how).await;
             }
         })
     }
 }
 
-/// How a permitted sign-in went.
+/// A sign-in that was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SignIn {
-    /// The credentials were taken, or were never shown: nothing to hold against the account.
-    Harmless,
-    /// The credentials were refused.
-    Refused,
+pub struct Refusal {
+    /// When.
+    pub at: Timestamp,
+    /// Whether a later one was taken.
+    pub settled: bool,
 }
 
 /// Why a sign-in may not be tried now.
@@ -126,16 +135,17 @@ pub enum Hold {
 
 /// Whether a sign-in may be tried now, given the refusals of the last hour in order of time and the
 /// number of attempts under way. Those count as if refused already.
-pub fn permit(refused: &[Timestamp], under_way: usize, per_hour: usize, now: Timestamp) -> Result<(), Hold> {
+pub fn permit(refused: &[Refusal], under_way: usize, per_hour: usize, now: Timestamp) -> Result<(), Hold> {
     let later = |from: Timestamp, wait: SignedDuration| from.saturating_add(wait).unwrap_or(now);
-    let recent: Vec<_> = refused.iter().copied().filter(|&at| later(at, HOUR) > now).collect();
-    let oldest = recent.first().map_or(now, |&at| later(at, HOUR));
+    let recent: Vec<_> = refused.iter().filter(|refusal| later(refusal.at, HOUR) > now).collect();
+    let oldest = recent.first().map_or(now, |refusal| later(refusal.at, HOUR));
     if recent.len() >= per_hour {
         return Err(Hold::Until(oldest));
     }
-    if let (Some(&last), true) = (recent.last(), recent.len() >= FREE.min(per_hour)) {
+    let unsettled: Vec<_> = recent.iter().filter(|refusal| !refusal.settled).collect();
+    if let (Some(last), true) = (unsettled.last(), unsettled.len() >= FREE.min(per_hour)) {
         let gaps = i32::try_from(per_hour.saturating_sub(FREE).max(1)).unwrap_or(i32::MAX);
-        let next = later(last, HOUR / gaps);
+        let next = later(last.at, HOUR / gaps);
         if next > now {
             return Err(Hold::Until(next));
         }
@@ -175,47 +185,73 @@ impl Breaker {
 
     async fn try_ask(&self, account: &AccountName, stage: Stage) -> Result<Option<Permit>, Trouble> {
         let now = self.clock.now();
-        let refused = self.refusals(account, now).await.map_err(|error| own(stage, &error))?;
-        let counted = {
+        let rows = self.refusals(account, now).await.map_err(|error| own(stage, &error))?;
+        let (permit, refused) = {
             let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
-            let count = under_way.entry(account.clone()).or_default();
-            match permit(&refused, *count, self.per_hour, now) {
-                Ok(()) => *count += 1,
+            let attempts = under_way.entry(account.clone()).or_default();
+            // What was written ahead and is still under way is no refusal yet.
+            let is_ended = |row: &i64| !attempts.values().any(|attempt| attempt.as_ref() == Some(row));
+            let refused: Vec<_> = rows.into_iter().filter(|(row, _)| is_ended(row)).map(|(_, r)| r).collect();
+            match permit(&refused, attempts.len(), self.per_hour, now) {
+                Ok(()) => {}
                 Err(Hold::Busy) => return Ok(None),
                 Err(Hold::Until(until)) => return Err(held(stage, refused.len(), until, now)),
             }
-            Counted { account: account.clone(), under_way: self.under_way.clone(), ended: self.ended.clone() }
+            let id = Uuid::new_v4();
+            attempts.insert(id, None);
+            let (under_way, ended) = (self.under_way.clone(), self.ended.clone());
+            (Permit { id, account: account.clone(), under_way, ended }, refused)
         };
-        let row = if refused.is_empty() {
-            None
-        } else {
-            Some(self.write(account, now).await.map_err(|error| own(stage, &error))?)
-        };
-        Ok(Some(Permit { account: account.clone(), row, _counted: counted }))
+        if !refused.is_empty() {
+            permit.set_row(self.write(account, now).await.map_err(|error| own(stage, &error))?);
+        }
+        Ok(Some(permit))
     }
 
     /// Tells how it went.
-    pub async fn tell(&self, permit: Permit, how: SignIn) {
-        let told = match (how, permit.row) {
-            (SignIn::Refused, None) => self.write(&permit.account, self.clock.now()).await.map(drop),
-            (SignIn::Harmless, Some(row)) => self.erase(row).await,
+    pub async fn tell(&self, permit: Permit, how: SignedIn) {
+        let (account, row) = (&permit.account, permit.row());
+        let told = match (how, row) {
+            (SignedIn::Refused, None) => self.write(account, self.clock.now()).await.map(drop),
+            (SignedIn::Undecided, Some(row)) => self.erase(row).await,
+            (SignedIn::Taken, Some(row)) => self.settle(account, row).await,
             _ => Ok(()),
         };
         if let Err(error) = told {
-            tracing::error!(account = %permit.account, %error, "how a sign-in went could not be written down");
+            tracing::error!(%account, %error, "how a sign-in went could not be written down");
         }
     }
 
-    async fn refusals(&self, account: &AccountName, now: Timestamp) -> Result<Vec<Timestamp>, DeskError> {
+    async fn refusals(
+        &self,
+        account: &AccountName,
+        now: Timestamp,
+    ) -> Result<Vec<(i64, Refusal)>, DeskError> {
         let (account, since) = (account.clone(), now.saturating_sub(HOUR).unwrap_or(now).as_microsecond());
         self.ledger
             .desk()
             .run(move |db| {
-                let mut query = db.prepare_cached(
-                    "SELECT at_us FROM sign_in WHERE account = ?1 AND at_us > ?2 ORDER BY at_us",
-                )?;
-                let rows = query.query_map((account.as_str(), since), |row| row.get::<_, i64>(0))?;
-                Ok(rows.filter_map(|at| Timestamp::from_microsecond(at.ok()?).ok()).collect())
+                let sql =
+                    "SELECT id, at_us, settled FROM sign_in WHERE account = ?1 AND at_us > ?2 ORDER BY at_us";
+                let mut query = db.prepare_cached(sql)?;
+                let rows = query.query_map((account.as_str(), since), |row| {
+                    let at = Timestamp::from_microsecond(row.get(1)?).unwrap_or_default();
+                    Ok((row.get(0)?, Refusal { at, settled: row.get(2)? }))
+                })?;
+                Ok(rows.collect::<rusqlite::Result<_>>()?)
+            })
+            .await
+    }
+
+    /// A sign-in was taken: its own row goes, and the refusals before it are spread no more.
+    async fn settle(&self, account: &AccountName, row: i64) -> Result<(), DeskError> {
+        let account = account.clone();
+        self.ledger
+            .desk()
+            .run(move |db| {
+                db.execute("DELETE FROM sign_in WHERE id = ?1", [row])?;
+                db.execute("UPDATE sign_in SET settled = 1 WHERE account = ?1", [account.as_str()])?;
+                Ok(())
             })
             .await
     }
@@ -260,20 +296,25 @@ mod tests {
         Timestamp::from_second(1_000_000 + seconds).expect("a time")
     }
 
+    fn refused(seconds: &[i64]) -> Vec<Refusal> {
+        seconds.iter().map(|&second| Refusal { at: at(second), settled: false }).collect()
+    }
+
     #[test]
     fn a_wrong_password_is_tried_at_most_n_times_an_hour_and_evenly() {
         for per_hour in [1, 2, 3, 6, 20] {
             let mut refused = Vec::new();
             for second in 0..4 * 3_600 {
                 if permit(&refused, 0, per_hour, at(second)).is_ok() {
-                    refused.push(at(second));
+                    refused.push(Refusal { at: at(second), settled: false });
                 }
             }
             for window in 0..3 * 3_600 {
-                let within = refused.iter().filter(|&&t| t >= at(window) && t < at(window + 3_600)).count();
+                let within =
+                    refused.iter().filter(|r| r.at >= at(window) && r.at < at(window + 3_600)).count();
                 assert!(within <= per_hour, "{within} of {per_hour}");
             }
-            let longest = refused.windows(2).map(|w| w[1].duration_since(w[0])).max().unwrap_or(HOUR);
+            let longest = refused.windows(2).map(|w| w[1].at.duration_since(w[0].at)).max().unwrap_or(HOUR);
             assert!(longest <= HOUR, "a healed account is tried again within the hour");
         }
     }
@@ -281,14 +322,24 @@ mod tests {
     #[test]
     fn a_healthy_account_is_never_held() {
         assert_eq!(permit(&[], 3, 6, at(0)), Ok(()));
-        assert_eq!(permit(&[at(-4_000)], 0, 6, at(0)), Ok(()));
+        assert_eq!(permit(&refused(&[-4_000]), 0, 6, at(0)), Ok(()));
     }
 
     #[test]
     fn attempts_under_way_count_as_if_refused() {
         assert_eq!(permit(&[], 6, 6, at(0)), Err(Hold::Busy));
-        assert_eq!(permit(&[at(-10), at(-5)], 0, 6, at(0)), Err(Hold::Until(at(895))), "spread out");
-        assert_eq!(permit(&[at(-1_000), at(-950)], 0, 6, at(0)), Ok(()));
-        assert_eq!(permit(&[at(-1_000), at(-950)], 1, 6, at(0)), Err(Hold::Busy), "one at a time");
+        assert_eq!(permit(&refused(&[-10, -5]), 0, 6, at(0)), Err(Hold::Until(at(895))), "spread out");
+        assert_eq!(permit(&refused(&[-1_000, -950]), 0, 6, at(0)), Ok(()));
+        assert_eq!(permit(&refused(&[-1_000, -950]), 1, 6, at(0)), Err(Hold::Busy), "one at a time");
+    }
+
+    #[test]
+    fn a_sign_in_that_is_taken_ends_the_spreading_but_not_the_count() {
+        let settled = |count: i64| -> Vec<_> {
+            (0..count).map(|n| Refusal { at: at(n - 100), settled: true }).collect()
+        };
+        assert_eq!(permit(&settled(5), 0, 6, at(0)), Ok(()));
+        assert_eq!(permit(&settled(5), 1, 6, at(0)), Err(Hold::Busy));
+        assert!(matches!(permit(&settled(6), 0, 6, at(0)), Err(Hold::Until(_))));
     }
 }

@@ -182,3 +182,126 @@ pub fn nagios_line(record: &Record, slow: Option<SignedDuration>) -> String {
 fn seconds(micros: u64) -> f64 {
     Duration::from_micros(micros).as_secs_f64()
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use mailsonar_protocol::{Class, Verdict};
+
+    use super::*;
+    use crate::verdict::tests::{accepted_at, at, failed, fresh, seen};
+    use crate::verdict::{Case, Fact, Sighting, learn};
+
+    fn after(facts: impl IntoIterator<Item = Fact>) -> Record {
+        let heard = |case: Case, fact| learn(&case, fact, at(200)).unwrap_or(case);
+        facts.into_iter().fold(fresh(1), heard).record
+    }
+
+    fn with(outcome: Outcome, reason: &str) -> Record {
+        let verdict = Verdict { outcome, stage: None, class: None, reason: reason.into(), at: at(0) };
+        Record { verdict, ..fresh(1).record }
+    }
+
+    fn delivered(at_second: Timestamp) -> Record {
+        after([accepted_at(at(2)), Fact::Sighted(seen(at_second))])
+    }
+
+    #[test]
+    fn each_outcome_has_its_status() {
+        use {Outcome as O, Status as S};
+        let expected = |outcome| match outcome {
+            O::Delivered => S::Ok,
+            O::Unknown | O::InFlight => S::Unknown,
+            O::Late | O::Lost | O::Bounced | O::Refused | O::Deferred | O::Unreachable => S::Failed,
+            O::Misfiled | O::Altered => S::Failed,
+        };
+        for &outcome in O::ALL {
+            assert_eq!(Status::of(&with(outcome, "for a reason"), None), expected(outcome), "{outcome}");
+        }
+        let codes = [S::Ok, S::Slow, S::Failed, S::Unknown].map(|status| (status as u8, status.word()));
+        assert_eq!(codes, [(0, "OK"), (1, "WARNING"), (2, "CRITICAL"), (3, "UNKNOWN")]);
+    }
+
+    #[test]
+    fn slow_is_more_than_was_asked_for_and_concerns_only_what_was_delivered() {
+        let three = Some(SignedDuration::from_secs(3));
+        assert_eq!(Status::of(&delivered(at(5)), three), Status::Ok, "three seconds are not more than three");
+        assert_eq!(Status::of(&delivered(at(6)), three), Status::Slow);
+        assert_eq!(Status::of(&delivered(at(6)), None), Status::Ok);
+        assert_eq!(Status::of(&delivered(at(90)), three), Status::Failed, "late is not merely slow");
+        assert_eq!(Status::of(&with(Outcome::Unknown, ""), three), Status::Unknown);
+    }
+
+    /// Takes a plugin's line apart as Nagios does: the text, and the figures behind the only '|'.
+    fn taken_apart(line: &str) -> (String, Vec<(String, String)>) {
+        assert!(!line.contains(['\n', '\r']), "one line: {line:?}");
+        assert_eq!(line.matches('|').count(), 1, "one bar: {line:?}");
+        let (text, data) = line.split_once('|').expect("a bar");
+        let figures = data.split_whitespace().map(|figure| {
+            let (label, value) = figure.split_once('=').unwrap_or_else(|| panic!("{figure:?} in {line:?}"));
+            (label.to_owned(), value.to_owned())
+        });
+        (text.trim_end().to_owned(), figures.collect())
+    }
+
+    #[test]
+    fn a_delivery_is_one_line_with_its_figures() {
+        let line = nagios_line(&delivered(at(6)), Some(SignedDuration::from_secs(3)));
+        let (text, figures) = taken_apart(&line);
+        assert_eq!(text, "MAILSONAR WARNING - loop: delivered after 4.000 s");
+        let expected = [
+            ("latency", "4.000000s;3.000;60.000;0"),
+            ("resolve", "0.001000s"),
+            ("data", "0.001000s"),
+            ("retrieve", "0.001000s"),
+            ("verify", "0.001000s"),
+        ];
+        assert_eq!(figures, expected.map(|(label, value)| (label.to_owned(), value.to_owned())));
+        let (text, figures) = taken_apart(&nagios_line(&delivered(at(6)), None));
+        assert!(text.starts_with("MAILSONAR OK - "));
+        assert_eq!(figures[0].1, "4.000000s;;60.000;0", "no threshold, no figure");
+    }
+
+    #[test]
+    fn a_failure_is_one_line_that_says_where_and_why() {
+        let record = after([failed(Stage::Envelope, Class::Permanent, "permanent")]);
+        let (text, figures) = taken_apart(&nagios_line(&record, None));
+        let why = "refused: refused at envelope (permanent): the server's words";
+        assert_eq!(text, format!("MAILSONAR CRITICAL - loop: {why}"));
+        assert_eq!(figures.iter().map(|(label, _)| label.as_str()).collect::<Vec<_>>(), ["resolve", "data"]);
+    }
+
+    #[test]
+    fn no_outcome_and_no_words_of_a_server_break_the_line() {
+        let words = [
+            "",
+            "plain",
+            "two\nlines",
+            "cr\r\nlf",
+            "a|bar",
+            "a bar | with=blanks",
+            " | ",
+            "|",
+            "ends in a bar |",
+            "first |\nsecond | third\n",
+            "\u{1b}[31mred\u{1b}[0m",
+        ];
+        for &outcome in Outcome::ALL {
+            for words in words {
+                for steps in [false, true] {
+                    let mut record = with(outcome, words);
+                    if steps {
+                        record.stages = after([accepted_at(at(2))]).stages;
+                    }
+                    let (text, figures) = taken_apart(&nagios_line(&record, None));
+                    let status = Status::of(&record, None).word();
+                    let begin = format!("MAILSONAR {status} - loop: {outcome}");
+                    assert!(text.starts_with(&begin), "{text:?}");
+                    assert_eq!(figures.len(), if steps { 2 } else { 0 }, "{words:?}: {figures:?}");
+                }
+            }
+        }
+        let folder = Sighting { junk: true, copy: crate::verdict::tests::copy("a | b", 1, 1), ..seen(at(5)) };
+        taken_apart(&nagios_line(&after([accepted_at(at(2)), Fact::Sighted(folder)]), None));
+    }
+}

@@ -356,8 +356,10 @@ mod tests {
             }
             drop(posts);
             let reply = (self.0.answer)(&self.0, body);
+            // Silence is noticed by its length only.
+            let took = if reply.is_err() { Duration::from_secs(30) } else { Duration::from_millis(1) };
             Box::pin(async move {
-                tokio::time::sleep(Duration::from_millis(1)).await;
+                tokio::time::sleep(took).await;
                 reply
             })
         }
@@ -471,20 +473,25 @@ mod tests {
             Self { ledger, clock, changed, collector, heard, task: tokio::spawn(shipper.run()) }
         }
 
-        async fn with(records: u128, answer: impl Fn(&Collector, Bytes) -> Reply + Send + Sync + 'static) -> Self {
+        async fn with(
+            records: u128,
+            answer: impl Fn(&Collector, Bytes) -> Reply + Send + Sync + 'static,
+        ) -> Self {
             Self::new(filled(records).await, Collector::new(answer))
         }
 
         /// Waits until nothing is owed any more; says how long that took.
         async fn drained(&self, within: Duration) -> Duration {
             let begun = self.clock.now();
+            let mut gap = Duration::from_millis(10);
             loop {
                 let took = self.clock.now().duration_since(begun).unsigned_abs();
                 if self.ledger.unacknowledged(1).await.expect("asked").is_empty() {
                     return took;
                 }
                 assert!(took < within, "still owed after {took:?}: {} posts", self.collector.posts());
-                tokio::time::sleep(Duration::from_millis(10)).await;
+                tokio::time::sleep(gap).await;
+                gap = (gap * 2).min(Duration::from_secs(1));
             }
         }
 
@@ -541,15 +548,14 @@ mod tests {
             if collector.batches().len() == 1 { Err("connection reset".into()) } else { reply }
         })
         .await;
-        scene.drained(Duration::from_secs(5)).await;
+        scene.drained(Duration::from_secs(40)).await;
         assert_eq!(scene.collector.sizes()[..2], [3, 3], "the collector cannot tell, and must not mind");
         assert_eq!(scene.heard()[..2], [Shipped::Later, Shipped::Taken]);
     }
 
     #[tokio::test(start_paused = true)]
     async fn after_an_absence_of_an_hour_ten_thousand_records_drain_in_small_batches() {
-        let begun = paused();
-        let clock = begun.clone();
+        let clock = paused();
         let answer = move |collector: &Collector, body: Bytes| {
             let away = clock.now().duration_since(at(0)) < SignedDuration::from_hours(1);
             if away { Err("no route to host".into()) } else { collector.take(&body) }
@@ -557,10 +563,10 @@ mod tests {
         let scene = Scene::with(10_000, answer).await;
         seconds(3_599).await;
         let attempts = scene.collector.posts();
-        assert!((120..=300).contains(&attempts), "{attempts}: patient, and soon back");
+        assert!((60..=120).contains(&attempts), "{attempts}: patient, and soon back");
         assert_eq!(scene.owed().await, 10_000);
-        let took = scene.drained(Duration::from_secs(60)).await;
-        assert!(took < Duration::from_secs(40), "{took:?}");
+        let took = scene.drained(Duration::from_secs(90)).await;
+        assert!(took < Duration::from_secs(70), "{took:?}: the last silence, the last pause, and no more");
         assert_eq!(scene.collector.kept().len(), 10_000);
         let sizes: Vec<_> = scene.collector.sizes().into_iter().filter(|size| *size > 0).collect();
         assert_eq!(sizes, [500; 20], "no batch holds more than it may, and none is sent twice");
@@ -669,14 +675,18 @@ mod tests {
             let scene = Scene::with(3, move |_, _| refused(200, nonsense)).await;
             seconds(60).await;
             assert_eq!(scene.owed().await, 3, "{nonsense}");
-            assert!(scene.collector.posts() < 20, "{nonsense}: {} posts in a minute", scene.collector.posts());
+            assert!(
+                scene.collector.posts() < 20,
+                "{nonsense}: {} posts in a minute",
+                scene.collector.posts()
+            );
             assert!(scene.heard().iter().all(|heard| *heard == Shipped::Refused), "a proxy is no collector");
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_collector_that_says_yes_and_acknowledges_nothing_is_not_flooded() {
-        for records in [3, 500, 1_200] {
+        for records in [3, 600] {
             let scene = Scene::with(records, |_, _| answer(Vec::new())).await;
             seconds(60).await;
             let posts = scene.collector.posts();

@@ -194,11 +194,11 @@ fn rejected(trouble: &Trouble, now: Timestamp) -> Verdict {
 }
 
 fn interrupted(case: &mut Case, now: Timestamp) -> bool {
+    if case.record.arrival.is_some() {
+        return false;
+    }
     case.submitted = true;
     let record = &mut case.record;
-    if record.arrival.is_some() {
-        return true;
-    }
     let reason = "the agent was restarted during the submission; the message may still arrive";
     note(record, &Trouble::new(Stage::Data, Class::Own, "interrupted", reason), now);
     record.verdict = blamed(Outcome::Unknown, Stage::Data, Class::Own, reason, now);

@@ -8,11 +8,10 @@ use std::time::Duration;
 use mailsonar_protocol::{Class, Stage, StageTime};
 
 use super::Watcher;
-use crate::breaker::SignIn;
 use crate::imap::{self, Greeting, Limits, Session};
 use crate::net::BoxedStream;
 use crate::probe::micros_since;
-use crate::submit::TlsMode;
+use crate::submit::{SignedIn, TlsMode};
 use crate::tls::{self, Policy, Trust};
 use crate::trouble::Trouble;
 
@@ -63,8 +62,12 @@ impl Watcher {
         let permit = self.shared.breaker.ask(&self.address.account, Stage::Login).await?;
         let credentials = &self.address.credentials;
         let signed_in = session.login(&credentials.username, &credentials.password).await;
-        let refused = signed_in.as_ref().is_err_and(|trouble| trouble.class == Class::Auth);
-        let how = if refused { SignIn::Refused } else { SignIn::Harmless };
+        // A server may answer BAD to a wrong password, and count it.
+        let how = match &signed_in {
+            Ok(()) => SignedIn::Taken,
+            Err(trouble) if trouble.class == Class::Auth || trouble.detail == "bad" => SignedIn::Refused,
+            Err(_) => SignedIn::Undecided,
+        };
         self.shared.breaker.tell(permit, how).await;
         signed_in.map(|()| session)
     }

@@ -185,6 +185,7 @@ const PATIENCE: SignedDuration = SignedDuration::from_secs(3);
 
 /// The waits between attempts to connect.
 const FIRST_AGAIN: Duration = Duration::from_millis(500);
+const SOON_AGAIN: Duration = Duration::from_secs(5);
 const LAST_AGAIN: Duration = Duration::from_secs(15);
 
 impl Watcher {
@@ -221,7 +222,8 @@ impl Watcher {
                 again = FIRST_AGAIN;
             }
             self.rest(again, &trouble).await;
-            again = (again * 2).min(LAST_AGAIN);
+            // While a message is due, a mailbox that is back is wanted soon.
+            again = (again * 2).min(if self.expected.is_empty() { LAST_AGAIN } else { SOON_AGAIN });
         }
     }
 

@@ -139,3 +139,6 @@ impl Config {
         self.routes.iter().find(|route| route.name().as_str() == name)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -21,6 +21,7 @@ CREATE INDEX probe_started ON probe (started_us);
 CREATE TABLE sign_in (
     id      INTEGER PRIMARY KEY,
     account TEXT    NOT NULL,
-    at_us   BIGINT  NOT NULL
+    at_us   BIGINT  NOT NULL,
+    settled INTEGER NOT NULL DEFAULT 0       -- 1 once a later sign-in was taken
 );
 CREATE INDEX sign_in_account ON sign_in (account, at_us);

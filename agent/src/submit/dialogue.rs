@@ -9,7 +9,7 @@ use mailsonar_clock::Clock;
 use mailsonar_protocol::{Acceptance, Class, Peer, Stage, StageTime};
 
 use super::wire::Wire;
-use super::{Ending, Letter, Limits, SignIn, Submitted, Target, TlsMode, auth, letter, queue_id};
+use super::{Ending, Letter, Limits, SignIn, SignedIn, Submitted, Target, TlsMode, auth, letter, queue_id};
 use crate::net::{BoxedStream, Network};
 use crate::tls::{Policy, TlsReport, Trust, handshake};
 use crate::trouble::Trouble;
@@ -90,8 +90,12 @@ impl<'a> Dialogue<'a> {
         sign_in.usher.admit().await?;
         let work = async |wire: &mut Wire| auth::sign_in(wire, sign_in.credentials, offered).await;
         let done = self.times.timed_on(wire, Stage::Auth, self.limits.auth, work).await;
-        let refused = done.as_ref().is_err_and(|trouble| trouble.detail == auth::REFUSED);
-        sign_in.usher.report(refused).await;
+        let how = match &done {
+            Ok(()) => SignedIn::Taken,
+            Err(trouble) if trouble.detail == auth::REFUSED => SignedIn::Refused,
+            Err(_) => SignedIn::Undecided,
+        };
+        sign_in.usher.report(how).await;
         done
     }
 

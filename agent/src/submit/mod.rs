@@ -73,8 +73,19 @@ pub trait Usher: Sync {
     /// # Errors
     /// The trouble that says until when not, and why. The submission ends with it.
     fn admit(&self) -> BoxFuture<'_, Result<(), Trouble>>;
-    /// Told after each admission: whether the credentials were refused.
-    fn report(&self, refused: bool) -> BoxFuture<'_, ()>;
+    /// Told after each admission how it went.
+    fn report(&self, how: SignedIn) -> BoxFuture<'_, ()>;
+}
+
+/// How a sign-in went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SignedIn {
+    /// The credentials were taken.
+    Taken,
+    /// They were refused.
+    Refused,
+    /// Neither: the server fell silent, could not decide, or they were never shown.
+    Undecided,
 }
 
 impl std::fmt::Debug for SignIn<'_> {

@@ -19,7 +19,9 @@ use secrecy::SecretString;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::Instant;
 
-use super::{Credentials, Ending, Letter, Limits, SignIn, Submitted, Target, TlsMode, Usher, submit};
+use super::{
+    Credentials, Ending, Letter, Limits, SignIn, SignedIn, Submitted, Target, TlsMode, Usher, submit,
+};
 use crate::net::{BoxedStream, Network};
 use crate::trouble::Trouble;
 
@@ -68,7 +70,7 @@ impl Network for Laid {
 #[derive(Debug, Default)]
 struct Doorkeeper {
     objection: Option<Trouble>,
-    reports: Mutex<Vec<bool>>,
+    reports: Mutex<Vec<SignedIn>>,
 }
 
 impl Usher for Doorkeeper {
@@ -76,8 +78,8 @@ impl Usher for Doorkeeper {
         Box::pin(async { self.objection.clone().map_or(Ok(()), Err) })
     }
 
-    fn report(&self, refused: bool) -> BoxFuture<'_, ()> {
-        self.reports.lock().expect("not poisoned").push(refused);
+    fn report(&self, how: SignedIn) -> BoxFuture<'_, ()> {
+        self.reports.lock().expect("not poisoned").push(how);
         Box::pin(async {})
     }
 }
