@@ -369,8 +369,8 @@ mod tests {
         ]);
         assert_eq!(probes(&metrics, "lost").to_string(), "1");
         assert_eq!(probes(&metrics, "late").to_string(), "0");
-        let revised = format!(r#"mailsonar_probes_revised_total{{direction="loop",from="lost","#);
-        let revised = format!(r#"{revised}region="eu",route="loop",service="acme",to="late"}}"#);
+        let ends = |more: &str| LANE.replace(",region", more).replace("acme\"", "acme\",to=\"late\"");
+        let revised = format!("mailsonar_probes_revised_total{{{}}}", ends(",from=\"lost\",region"));
         assert_eq!(value(&metrics, &revised).to_string(), "1");
         assert_eq!(latencies(&metrics).to_string(), "1", "a late message has a latency too");
     }

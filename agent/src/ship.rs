@@ -342,8 +342,11 @@ mod tests {
         kept: Mutex<BTreeMap<ProbeId, u32>>,
         batches: Mutex<Vec<Batch>>,
         posts: Mutex<usize>,
-        answer: Box<dyn Fn(&Collector, Bytes) -> Reply + Send + Sync>,
+        answer: Box<Manner>,
     }
+
+    /// How a collector answers a post.
+    type Manner = dyn Fn(&Collector, Bytes) -> Reply + Send + Sync;
 
     struct Way(Arc<Collector>);
 
@@ -371,10 +374,12 @@ mod tests {
         serde_json::from_slice(&json).expect("a batch")
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "the shape of every reply")]
     fn refused(status: u16, words: &str) -> Reply {
         Ok((status, Bytes::from(words.to_owned())))
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "the shape of every reply")]
     fn answer(acknowledged: Vec<Acknowledgement>) -> Reply {
         let answer = Answer { protocol: mailsonar_protocol::VERSION, received_at: at(0), acknowledged };
         Ok((200, serde_json::to_vec(&answer).expect("JSON").into()))
@@ -750,7 +755,7 @@ mod tests {
                     }
                 })
                 .await;
-                scene.drained(Duration::from_secs(600)).await;
+                scene.drained(Duration::from_mins(10)).await;
                 scene.collector.kept() == (1..=records).map(|number| (probe(number), 1)).collect()
             });
             prop_assert!(whole);

@@ -311,7 +311,8 @@ pub struct Arrival {
     pub visible_at: Timestamp,
     /// By what means.
     pub seen_by: SeenBy,
-    /// It may have been there this much earlier, in microseconds.
+    /// It may have been there this much earlier, in microseconds; but not before its acceptance, since
+    /// what comes before that counts as a latency of 0.
     pub uncertainty_us: u64,
     /// The folder it was in.
     pub folder: Text,

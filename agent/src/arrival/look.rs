@@ -96,8 +96,9 @@ impl Watcher {
 
     /// Selects a folder and examines all that is in it.
     async fn scanned(&mut self, session: &mut Session, name: &str, junk: bool) -> Result<Folder, Trouble> {
-        let selected = self.timed(Stage::Select, session.select(name)).await?;
+        // Before SELECT: what comes after its snapshot is not in the scan.
         let begun = self.shared.clock.now();
+        let selected = self.timed(Stage::Select, session.select(name)).await?;
         let search = if selected.exists > MANY { Search::Since(self.horizon()) } else { Search::All };
         let uids = if selected.exists == 0 { Vec::new() } else { session.uid_search(&search).await? };
         let rows = session.fetch_headers(&uids).await?;

@@ -138,11 +138,7 @@ async fn refused_credentials_are_a_class_of_their_own() {
             .await;
         assert_eq!(told.failure(), (Stage::Auth, class, detail));
         let how = if detail == "credentials_refused" { SignedIn::Refused } else { SignedIn::Undecided };
-        assert_eq!(
-            *usher.reports.lock().expect("not poisoned"),
-            [how],
-            "the account may be locked by it"
-        );
+        assert_eq!(*usher.reports.lock().expect("not poisoned"), [how], "the account may be locked by it");
         assert_eq!(told.unscripted, "", "one attempt, and no more");
     }
     for (offer, words) in [("250 AUTH GSSAPI NTLM", "GSSAPI NTLM"), ("250 PIPELINING", "no AUTH")] {

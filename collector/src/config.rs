@@ -1,0 +1,104 @@
+//! The whole configuration: each stage's own, composed and checked against each other.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use mailsonar_settings::{Document, Problem, Problems};
+use serde::Deserialize;
+
+use crate::ingest::Agents;
+use crate::notify::Notifiers;
+use crate::{evaluate, ingest, notify, store};
+
+/// The file as it is written.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(default = "default_listen")]
+    listen: SocketAddr,
+    #[serde(default)]
+    public_url: Option<String>,
+    store: store::Config,
+    #[serde(default)]
+    agents: Agents,
+    #[serde(default)]
+    evaluate: evaluate::Config,
+    #[serde(default)]
+    notifiers: BTreeMap<String, notify::Config>,
+}
+
+fn default_listen() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 9920))
+}
+
+/// A configuration that was checked, with its secrets fetched.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// Where people reach this collector, for links in pages.
+    pub public_url: Option<String>,
+    /// The store; its path is absolute or relative to the working directory.
+    pub store: store::Config,
+    /// Who may speak.
+    pub agents: Agents,
+    /// The thresholds.
+    pub evaluate: evaluate::Config,
+    /// Whom to page.
+    pub notifiers: Notifiers,
+    /// What is not wrong but unwise.
+    pub warnings: Vec<String>,
+}
+
+impl Config {
+    /// Reads and checks a file.
+    ///
+    /// # Errors
+    /// Everything that is wrong, each with its place and remedy.
+    pub fn read(path: &Path) -> Result<Self, Problems> {
+        Self::from_document(&Document::read(path)?)
+    }
+
+    /// Checks a document.
+    pub fn from_document(document: &Document) -> Result<Self, Problems> {
+        let file: File = document.parse()?;
+        let mut problems = Vec::new();
+        problems.extend(check_public_url(file.public_url.as_deref(), document));
+        problems.extend(file.evaluate.check(document));
+        problems.extend(ingest::check_agents(&file.agents, document));
+        let (notifiers, wrong, mut warnings) = Notifiers::build(&file.notifiers, document);
+        problems.extend(wrong);
+        if !problems.is_empty() {
+            return Err(Problems(problems));
+        }
+        if file.agents.is_empty() {
+            warnings.push("no [agents.NAME]: nobody may report here".into());
+        }
+        if file.notifiers.is_empty() {
+            warnings.push("no [notifiers.NAME]: incidents page nobody".into());
+        }
+        let store = store::Config { path: document.directory().join(file.store.path), ..file.store };
+        Ok(Self {
+            listen: file.listen,
+            public_url: file.public_url,
+            store,
+            agents: file.agents,
+            evaluate: file.evaluate,
+            notifiers,
+            warnings,
+        })
+    }
+}
+
+fn check_public_url(url: Option<&str>, document: &Document) -> Option<Problem> {
+    let url = url?;
+    let fine = reqwest::Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
+    (!fine).then(|| {
+        document.problem(
+            "public_url",
+            "is not an http:// or https:// URL",
+            "write where people reach this collector, such as \"https://mailsonar.example\"",
+        )
+    })
+}

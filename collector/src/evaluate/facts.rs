@@ -1,0 +1,184 @@
+//! What the evaluation is given: facts of the agents and their probes, and what is already decided.
+//!
+//! All times are on the collector's clock. Nothing here decides.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use jiff::{SignedDuration, Timestamp};
+use mailsonar_protocol::{
+    AccountName, AgentName, Class, Direction, Door, Outcome, ProbeId, Region, RouteName, ServiceName, Stage,
+    Text,
+};
+use serde::{Deserialize, Serialize};
+
+/// One of the ways mail flows at a service, or the monitoring itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Leg {
+    /// From the service to elsewhere.
+    Send,
+    /// From elsewhere into the service's mailboxes.
+    Receive,
+    /// Our own ability to see.
+    Monitoring,
+}
+
+impl Leg {
+    /// The word for it in JSON, labels and pages.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Send => "send",
+            Self::Receive => "receive",
+            Self::Monitoring => "monitoring",
+        }
+    }
+}
+
+impl fmt::Display for Leg {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromStr for Leg {
+    type Err = String;
+    fn from_str(word: &str) -> Result<Self, String> {
+        [Self::Send, Self::Receive, Self::Monitoring]
+            .into_iter()
+            .find(|leg| leg.as_str() == word)
+            .ok_or_else(|| format!("{word:?} is not a leg"))
+    }
+}
+
+/// What an incident is about: there is one open incident for each at most.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Subject {
+    /// The service, or `mailsonar` for the monitoring itself.
+    pub service: ServiceName,
+    /// Its leg.
+    pub leg: Leg,
+}
+
+impl Subject {
+    /// The monitoring itself.
+    pub fn monitoring() -> Self {
+        Self { service: "mailsonar".parse().expect("a name by its alphabet"), leg: Leg::Monitoring }
+    }
+}
+
+/// Everything the evaluation looks at.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Facts {
+    /// Since when we listen without a break. Silence before that is our own.
+    pub watching_since: Timestamp,
+    /// Every configured agent.
+    pub agents: Vec<AgentFacts>,
+}
+
+/// One agent.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AgentFacts {
+    /// Its name.
+    pub name: AgentName,
+    /// Where it stands.
+    pub region: Region,
+    /// When it was last heard of, if ever.
+    pub heard_at: Option<Timestamp>,
+    /// The mailboxes it cannot look into.
+    pub shut: Vec<ShutMailbox>,
+    /// Every mailbox it watches, by the service that holds it: how many.
+    pub mailboxes: BTreeMap<ServiceName, usize>,
+    /// Its routes, each with its newest probes.
+    pub lanes: Vec<Lane>,
+}
+
+/// A mailbox that is out of an agent's reach.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ShutMailbox {
+    /// The account.
+    pub account: AccountName,
+    /// The service or provider that holds it.
+    pub service: ServiceName,
+    /// Since when.
+    pub since: Timestamp,
+    /// Where it fails.
+    pub trouble: Option<(Stage, Class, Text)>,
+}
+
+/// One route from one agent.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Lane {
+    /// The service under watch.
+    pub service: ServiceName,
+    /// The route.
+    pub route: RouteName,
+    /// Its direction.
+    pub direction: Direction,
+    /// How its messages are handed over.
+    pub door: Door,
+    /// From one probe to the next.
+    pub interval: SignedDuration,
+    /// How long a message may take.
+    pub deadline: SignedDuration,
+    /// Concluded probes, newest start first.
+    pub samples: Vec<Sample>,
+}
+
+/// One concluded probe.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sample {
+    /// Its id.
+    pub probe: ProbeId,
+    /// When it started.
+    pub started_at: Timestamp,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// The step that decided it.
+    pub stage: Option<Stage>,
+    /// The kind of trouble.
+    pub class: Option<Class>,
+    /// Whether a server took the message.
+    pub accepted: bool,
+    /// The agent's sentence.
+    pub reason: Text,
+    /// The server spoken to for submission.
+    pub peer: Text,
+}
+
+/// What was decided before.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Standing {
+    /// By subject.
+    pub subjects: BTreeMap<Subject, Stand>,
+}
+
+/// What was decided of one subject.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Stand {
+    /// The open incident.
+    pub open: Option<OpenIncident>,
+    /// Failures of probes that started until then belong to an incident that is resolved.
+    pub settled_until: Option<Timestamp>,
+}
+
+/// An incident that is open.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OpenIncident {
+    /// Its id.
+    pub id: String,
+    /// The first failure.
+    pub started_at: Timestamp,
+    /// What it says now.
+    pub summary: String,
+    /// The regions that saw it fail when it last looked bad.
+    pub failing: Vec<Region>,
+}
+
+impl Standing {
+    /// What was decided of a subject; nothing, if nothing was.
+    pub fn of(&self, subject: &Subject) -> Stand {
+        self.subjects.get(subject).cloned().unwrap_or_default()
+    }
+}

@@ -1,0 +1,205 @@
+//! One leg of one service: which regions see it fail, whether they are enough, and whether it is over.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use mailsonar_protocol::{Outcome, Region};
+
+use super::facts::{OpenIncident, ShutMailbox, Stand, Subject};
+use super::vantage::{Sight, Vantage};
+use super::votes::{Vote, votes};
+use super::{Config, words};
+use super::{Decision, Picture, Reason};
+
+/// What one live region sees of a leg.
+#[derive(Debug)]
+pub(super) struct RegionView<'a> {
+    /// The region.
+    pub(super) region: &'a Region,
+    /// What each lane's probes say, newest first.
+    pub(super) lanes: Vec<Vec<Vote<'a>>>,
+    /// The service's mailboxes, if all of them have been shut for too long.
+    pub(super) shut: Option<&'a ShutMailbox>,
+    /// Whether this region sees the leg fail.
+    pub(super) failing: bool,
+}
+
+/// The leg as all live regions see it.
+#[derive(Debug)]
+pub(super) struct LegView<'a> {
+    /// Which leg of which service.
+    pub(super) subject: &'a Subject,
+    /// The live regions that have a route for it.
+    pub(super) regions: Vec<RegionView<'a>>,
+    /// Regions that have a route for it and cannot be believed now.
+    pub(super) unknown: Vec<&'a Region>,
+    /// Everyone, to say how control routes fare.
+    pub(super) vantages: &'a [Vantage<'a>],
+    /// When it was looked at.
+    pub(super) now: Timestamp,
+    /// The thresholds.
+    rules: &'a Config,
+}
+
+impl<'a> LegView<'a> {
+    /// Looks at a leg through every agent that can be believed.
+    pub(super) fn look(
+        subject: &'a Subject,
+        vantages: &'a [Vantage<'a>],
+        stand: &Stand,
+        rules: &'a Config,
+        now: Timestamp,
+    ) -> Self {
+        let mut regions: BTreeMap<&Region, RegionView<'a>> = BTreeMap::new();
+        let mut unknown: Vec<&Region> = Vec::new();
+        for Vantage { agent, sight } in vantages {
+            let lanes = agent.lanes.iter().filter(|lane| lane.speaks_for(subject));
+            let lanes: Vec<Vec<Vote<'a>>> =
+                lanes.map(|lane| votes(subject.leg, &agent.region, lane, stand.settled_until, now)).collect();
+            if lanes.is_empty() {
+                continue;
+            }
+            if *sight != Sight::Able {
+                unknown.push(&agent.region);
+                continue;
+            }
+            let shut = agent.shut_of(subject, rules.mailbox_unreachable_after.signed(), now);
+            let view = regions.entry(&agent.region).or_insert_with(|| RegionView {
+                region: &agent.region,
+                lanes: Vec::new(),
+                shut,
+                failing: false,
+            });
+            view.lanes.extend(lanes);
+            view.shut = view.shut.and(shut);
+        }
+        unknown.retain(|region| !regions.contains_key(region));
+        unknown.sort_unstable();
+        unknown.dedup();
+        let alone = regions.len() == 1;
+        let mut regions: Vec<RegionView<'a>> = regions.into_values().collect();
+        for view in &mut regions {
+            view.failing = view.shut.is_some() || fails(&view.lanes, rules, alone);
+        }
+        Self { subject, regions, unknown, vantages, now, rules }
+    }
+
+    /// The regions that see it fail.
+    pub(super) fn failing(&self) -> impl Iterator<Item = &RegionView<'a>> {
+        self.regions.iter().filter(|view| view.failing)
+    }
+
+    /// Every probe that says something, from every live region.
+    fn all_votes(&self) -> impl Iterator<Item = &Vote<'a>> {
+        self.regions.iter().flat_map(|view| view.lanes.iter().flatten())
+    }
+
+    /// What is to be done about it.
+    pub(super) fn decide(&self, stand: &Stand) -> Option<Decision> {
+        let down = self.failing().count() * 2 > self.regions.len();
+        match &stand.open {
+            None if down => Some(Decision::Open(self.picture(self.first_failure()))),
+            None => None,
+            Some(open) => {
+                if let Some(settled_until) = self.recovered(open) {
+                    return Some(Decision::Resolve {
+                        incident: open.id.clone(),
+                        subject: self.subject.clone(),
+                        reason: Reason::Recovered,
+                        settled_until,
+                        summary: words::recovered(self, open.started_at),
+                    });
+                }
+                if !down {
+                    return None;
+                }
+                let picture = self.picture(open.started_at);
+                (picture.summary != open.summary)
+                    .then(|| Decision::Update { incident: open.id.clone(), picture })
+            }
+        }
+    }
+
+    fn picture(&self, started_at: Timestamp) -> Picture {
+        words::picture(self, started_at)
+    }
+
+    /// The start of the first failure of the present trouble, over the regions that see it fail.
+    fn first_failure(&self) -> Timestamp {
+        let begun = |view: &RegionView<'a>| {
+            let lanes = view.lanes.iter().filter(|lane| lane_fails(lane, self.rules, self.alone()));
+            let failures = lanes.flat_map(|lane| {
+                let running = lane.iter().take_while(|vote| vote.failed).count();
+                lane.iter().take(running.max(self.rules.window)).filter(|vote| vote.failed)
+            });
+            let first = failures.map(|vote| vote.sample.started_at).min();
+            first.into_iter().chain(view.shut.map(|mailbox| mailbox.since)).min()
+        };
+        self.failing().filter_map(begun).min().unwrap_or(self.now)
+    }
+
+    /// If it is over: until when failures are settled. Every route that speaks must have succeeded since
+    /// it failed last; and since the last failure of all there must be enough successes, from enough
+    /// regions.
+    fn recovered(&self, open: &OpenIncident) -> Option<Timestamp> {
+        if self.regions.is_empty() || self.regions.iter().any(|view| view.shut.is_some()) {
+            return None;
+        }
+        let mut lanes = self.regions.iter().flat_map(|view| &view.lanes).filter(|lane| speaks_now(lane));
+        if lanes.any(|lane| lane.first().is_some_and(|vote| vote.failed)) {
+            return None;
+        }
+        // A shut mailbox leaves no failed probe where none was due; the incident began all the same.
+        let failures = self.all_votes().filter(|vote| vote.failed).map(|vote| vote.sample.started_at);
+        let last_failure = failures.fold(open.started_at, Timestamp::max);
+        let since: Vec<&Vote<'_>> =
+            self.all_votes().filter(|vote| vote.sample.started_at > last_failure).collect();
+        let mut regions: Vec<&Region> = since.iter().map(|vote| vote.region).collect();
+        regions.sort_unstable();
+        regions.dedup();
+        let (rules, quorum) = (self.rules, self.rules.regions.min(self.regions.len()));
+        // Those who saw it fail must see it work: who is left may never have been hit.
+        let seen_by_the_hit = open.failing.iter().any(|region| regions.contains(&region)) || open.failing.is_empty();
+        let enough = since.len() >= rules.successes && regions.len() >= quorum && seen_by_the_hit;
+        let newest = since.iter().map(|vote| vote.sample.started_at).max()?;
+        enough.then_some(newest)
+    }
+
+    /// Whether there is one live region only, which then must be surer of itself.
+    fn alone(&self) -> bool {
+        self.regions.len() == 1
+    }
+}
+
+/// Whether a region sees the leg fail: one of its routes does. Each route is judged by its own newest
+/// probes: a lost one is known a deadline later than one delivered, so that a route that works would
+/// hide one that does not if they were mixed.
+fn fails(lanes: &[Vec<Vote<'_>>], rules: &Config, alone: bool) -> bool {
+    lanes.iter().any(|lane| lane_fails(lane, rules, alone))
+}
+
+/// Whether a route's probes say that the leg fails: the newest two, or enough of the newest few.
+fn lane_fails(lane: &[Vote<'_>], rules: &Config, alone: bool) -> bool {
+    let running = lane.iter().take_while(|vote| vote.failed).count();
+    let failed = lane.iter().take(rules.window).filter(|vote| vote.failed).count();
+    let enough = if alone { rules.failures } else { rules.failures.min(2) };
+    speaks_now(lane) && (running >= enough || failed >= rules.failures)
+}
+
+/// Whether a lane's newest probe that says anything says something of this leg. If not, what the lane
+/// said before is of the past: a loop whose mail is not even accepted says nothing of receiving any more.
+fn speaks_now(lane: &[Vote<'_>]) -> bool {
+    lane.first().is_some_and(|vote| {
+        let mut telling = vote.lane.samples.iter().filter(|sample| {
+            sample.outcome != Outcome::Unknown || *sample == vote.sample
+        });
+        telling.next().is_some_and(|newest| newest == vote.sample)
+    })
+}
+
+/// The votes of all lanes, newest start first.
+pub(super) fn newest<'a, 'v>(lanes: &'v [Vec<Vote<'a>>]) -> Vec<&'v Vote<'a>> {
+    let mut all: Vec<&Vote<'a>> = lanes.iter().flatten().collect();
+    all.sort_by_key(|vote| std::cmp::Reverse((vote.sample.started_at, vote.sample.probe)));
+    all
+}

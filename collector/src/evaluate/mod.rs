@@ -1,0 +1,337 @@
+//! What the facts amount to. Pure: facts, what stands, and `now` go in; decisions with their reasons
+//! come out. No clock, no store, no network is known here.
+//!
+//! Each service has two legs, `send` and `receive`; `votes` says which probe speaks for which.
+//! `vantage` leaves out agents that cannot be believed, `leg` asks the regions that are left, and
+//! `words` says it so that a person understands it at three in the morning.
+//!
+//! Only the order in which probes *started* counts, never the order in which verdicts came in: a
+//! late verdict on an old probe is no new failure.
+
+mod facts;
+mod leg;
+mod vantage;
+mod votes;
+mod words;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{SignedDuration, Timestamp};
+use mailsonar_protocol::{Direction, Region};
+use mailsonar_settings::{Document, Duration, Problem};
+use serde::{Deserialize, Serialize};
+
+pub use facts::{AgentFacts, Facts, Lane, Leg, OpenIncident, Sample, ShutMailbox, Stand, Standing, Subject};
+use leg::LegView;
+use vantage::{Sight, Vantage};
+
+/// The thresholds.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// This many failures ...
+    pub failures: usize,
+    /// ... among this many of a region's newest probes make the region see a leg fail.
+    pub window: usize,
+    /// This many successes in a row ...
+    pub successes: usize,
+    /// ... from this many regions (or all, if there are fewer) end an incident.
+    pub regions: usize,
+    /// An agent that was not heard for so long is silent. Heartbeats come every 10 s by default.
+    pub agent_silent_after: Duration,
+    /// A mailbox of the service that is out of reach for so long counts without waiting for probes.
+    pub mailbox_unreachable_after: Duration,
+    /// How often everything is looked at, beside each batch.
+    pub tick: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            failures: 3,
+            window: 5,
+            successes: 3,
+            regions: 2,
+            agent_silent_after: Duration::from_secs(30),
+            mailbox_unreachable_after: Duration::from_secs(20),
+            tick: Duration::from_secs(1),
+        }
+    }
+}
+
+impl Config {
+    /// What cannot be meant.
+    pub fn check(&self, document: &Document) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        let mut least = |key: &str, value: usize| {
+            if value == 0 {
+                let key = format!("evaluate.{key}");
+                problems.push(document.problem(&key, "0 would decide on nothing", "write 1 or more"));
+            }
+        };
+        least("failures", self.failures);
+        least("successes", self.successes);
+        least("regions", self.regions);
+        if self.window < self.failures {
+            problems.push(document.problem(
+                "evaluate.window",
+                format!("{} failures cannot be among {} probes", self.failures, self.window),
+                "make window at least as large as failures",
+            ));
+        }
+        problems
+    }
+}
+
+/// Why something was decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// More than half of the live regions see the leg fail.
+    QuorumFailing,
+    /// They do, and it is because the service's mailboxes cannot be looked into.
+    MailboxOutOfReach,
+    /// No agent can be believed: all are silent or cut off.
+    NobodySees,
+    /// Enough successes from enough regions, and no failure since.
+    Recovered,
+    /// An agent can be believed again.
+    SomebodySees,
+    /// No agent has a route for it any more.
+    NoLongerWatched,
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Decision {
+    /// A new incident, and pages.
+    Open(Picture),
+    /// The open incident looks different now. No page.
+    Update {
+        /// Which.
+        incident: String,
+        /// How it looks.
+        picture: Picture,
+    },
+    /// The incident is over, and pages say so.
+    Resolve {
+        /// Which.
+        incident: String,
+        /// What it was about.
+        subject: Subject,
+        /// Why it is over.
+        reason: Reason,
+        /// Failures of probes that started until then belong to it.
+        settled_until: Timestamp,
+        /// A sentence for a person.
+        summary: String,
+    },
+}
+
+/// How trouble looks.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Picture {
+    /// What it is about.
+    pub subject: Subject,
+    /// The first failure.
+    pub started_at: Timestamp,
+    /// Why it was decided.
+    pub reason: Reason,
+    /// The sentence for three in the morning.
+    pub summary: String,
+    /// Who sees it.
+    pub regions: Regions,
+    /// What speaks for it.
+    pub evidence: EvidenceSummary,
+}
+
+/// Who sees trouble.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Regions {
+    /// Regions that see the leg fail.
+    pub failing: Vec<Region>,
+    /// Live regions that do not.
+    pub passing: Vec<Region>,
+    /// Regions that cannot be believed now.
+    pub unknown: Vec<Region>,
+}
+
+/// What speaks for trouble: counts, and the newest few failures.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct EvidenceSummary {
+    /// Probes that say something, from the failing regions, since the start (the newest of each route).
+    pub probes: usize,
+    /// How many of them failed.
+    pub failed: usize,
+    /// Failures by outcome.
+    pub outcomes: BTreeMap<String, usize>,
+    /// Failures by stage and class, as `stage/class`.
+    pub causes: BTreeMap<String, usize>,
+    /// The newest failures, at most [`Self::MAX_SAMPLES`].
+    pub samples: Vec<EvidenceSample>,
+}
+
+impl EvidenceSummary {
+    /// The most failures shown.
+    pub const MAX_SAMPLES: usize = 8;
+}
+
+/// One failure, as evidence.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EvidenceSample {
+    /// The probe's id; its record has all the rest.
+    pub probe: mailsonar_protocol::ProbeId,
+    /// From where.
+    pub region: Region,
+    /// By which route.
+    pub route: mailsonar_protocol::RouteName,
+    /// When it started.
+    pub started_at: Timestamp,
+    /// What became of it.
+    pub outcome: mailsonar_protocol::Outcome,
+    /// The agent's sentence.
+    pub reason: mailsonar_protocol::Text,
+    /// The server spoken to.
+    pub peer: mailsonar_protocol::Text,
+}
+
+/// Something worth saying that is no trouble of the service.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Finding {
+    /// What kind.
+    pub kind: FindingKind,
+    /// Whom it is about.
+    pub subject: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// A sentence for a person.
+    pub words: String,
+}
+
+/// Kinds of findings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FindingKind {
+    /// An agent's heartbeats stay away.
+    AgentSilent,
+    /// An agent reaches nobody.
+    AgentCutOff,
+    /// Control routes fail from everywhere.
+    ReferenceTrouble,
+}
+
+/// What the facts amount to.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Assessment {
+    /// What is to be done.
+    pub decisions: Vec<Decision>,
+    /// What is worth saying besides.
+    pub findings: Vec<Finding>,
+    /// Every leg that is watched.
+    pub subjects: BTreeSet<Subject>,
+}
+
+impl Lane {
+    /// Whether this lane's probes can say something of a leg of a service.
+    fn speaks_for(&self, subject: &Subject) -> bool {
+        let legs: &[Leg] = match self.direction {
+            Direction::Outbound => &[Leg::Send],
+            Direction::Inbound => &[Leg::Receive],
+            Direction::Loop => &[Leg::Send, Leg::Receive],
+            Direction::Control => &[],
+        };
+        self.service == subject.service && legs.contains(&subject.leg)
+    }
+}
+
+impl AgentFacts {
+    /// The mailbox of the service that is shut the longest, if the leg needs mailboxes and all that
+    /// the agent watches there have been shut for longer than `allowed`.
+    fn shut_of(&self, subject: &Subject, allowed: SignedDuration, now: Timestamp) -> Option<&ShutMailbox> {
+        let shut = || {
+            self.shut
+                .iter()
+                .filter(|mailbox| mailbox.service == subject.service)
+                .filter(|mailbox| now.duration_since(mailbox.since) > allowed)
+        };
+        let watched = self.mailboxes.get(&subject.service).copied().unwrap_or(0);
+        let all = watched > 0 && shut().count() >= watched;
+        if subject.leg == Leg::Receive && all { shut().min_by_key(|mailbox| mailbox.since) } else { None }
+    }
+}
+
+/// Decides.
+pub fn evaluate(facts: &Facts, standing: &Standing, rules: &Config, now: Timestamp) -> Assessment {
+    let (vantages, findings) = vantage::judge(facts, rules, now);
+    let lanes = || facts.agents.iter().flat_map(|agent| &agent.lanes);
+    let mut subjects: BTreeSet<Subject> = lanes()
+        .flat_map(|lane| [Leg::Send, Leg::Receive].map(|leg| Subject { service: lane.service.clone(), leg }))
+        .filter(|subject| lanes().any(|lane| lane.speaks_for(subject)))
+        .collect();
+    let mut decisions: Vec<Decision> = subjects
+        .iter()
+        .filter_map(|subject| {
+            let stand = standing.of(subject);
+            LegView::look(subject, &vantages, &stand, rules, now).decide(&stand)
+        })
+        .collect();
+    decisions.extend(unwatched(facts, standing, &subjects, now));
+    decisions.extend(monitoring(&vantages, &findings, standing, now));
+    subjects.insert(Subject::monitoring());
+    Assessment { decisions, findings, subjects }
+}
+
+/// Incidents of legs that no agent has a route for any more would stay open for ever.
+fn unwatched(
+    facts: &Facts,
+    standing: &Standing,
+    watched: &BTreeSet<Subject>,
+    now: Timestamp,
+) -> Vec<Decision> {
+    if facts.agents.iter().all(|agent| agent.lanes.is_empty()) {
+        return Vec::new();
+    }
+    let gone = standing
+        .subjects
+        .iter()
+        .filter(|(subject, _)| subject.leg != Leg::Monitoring && !watched.contains(subject));
+    gone.filter_map(|(subject, stand)| {
+        let open = stand.open.as_ref()?;
+        Some(Decision::Resolve {
+            incident: open.id.clone(),
+            subject: subject.clone(),
+            reason: Reason::NoLongerWatched,
+            settled_until: now,
+            summary: format!(
+                "{} is no longer watched: no agent announces a route for it. Whether it works is not known.",
+                words::leg_of(subject)
+            ),
+        })
+    })
+    .collect()
+}
+
+/// When nobody can be believed, the monitoring itself is in trouble (I7).
+fn monitoring(
+    vantages: &[Vantage<'_>],
+    findings: &[Finding],
+    standing: &Standing,
+    now: Timestamp,
+) -> Option<Decision> {
+    let subject = Subject::monitoring();
+    let blind = vantages.iter().all(|v| matches!(v.sight, Sight::Silent | Sight::CutOff));
+    match (standing.of(&subject).open, blind && !vantages.is_empty()) {
+        (None, true) => Some(Decision::Open(words::blind(vantages, findings, now))),
+        (Some(open), false) => Some(Decision::Resolve {
+            incident: open.id,
+            subject,
+            reason: Reason::SomebodySees,
+            settled_until: now,
+            summary: words::seeing(vantages, open.started_at),
+        }),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

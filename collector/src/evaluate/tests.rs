@@ -1,0 +1,683 @@
+//! Stories of outages, and of what only looks like one.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+use mailsonar_protocol::{Class, Direction, Door, Outcome, ProbeId, Stage};
+use uuid::Uuid;
+
+use super::*;
+
+/// 2026-11-24T11:00:00Z.
+const START: i64 = 1_795_518_000;
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_second(START + seconds).expect("in range")
+}
+
+/// What becomes of a probe in a story.
+#[derive(Clone, Copy)]
+enum Fate {
+    Delivered,
+    Lost,
+    Late,
+    NoGreeting,
+    NoConnection,
+    MailboxShut,
+    OwnTrouble,
+    SignInRefused,
+    SignInHeld,
+}
+
+use Fate::{
+    Delivered, Late, Lost, MailboxShut, NoConnection, NoGreeting, OwnTrouble, SignInHeld, SignInRefused,
+};
+
+fn sample(id: u128, started: i64, fate: Fate) -> Sample {
+    let (outcome, stage, class, accepted, reason) = match fate {
+        Delivered => (Outcome::Delivered, None, None, true, ""),
+        Late => (Outcome::Late, Some(Stage::Transit), Some(Class::Quality), true, "arrived after 400 s"),
+        Lost => (Outcome::Lost, Some(Stage::Transit), Some(Class::Missing), true, "not in the mailbox"),
+        NoGreeting => (
+            Outcome::Unreachable,
+            Some(Stage::Greeting),
+            Some(Class::Timeout),
+            false,
+            "no answer within 10.0 s",
+        ),
+        NoConnection => (
+            Outcome::Unreachable,
+            Some(Stage::Connect),
+            Some(Class::Connect),
+            false,
+            "network is unreachable",
+        ),
+        MailboxShut => (Outcome::Unknown, Some(Stage::Login), Some(Class::Timeout), true, "no IMAP greeting"),
+        SignInRefused => (Outcome::Refused, Some(Stage::Auth), Some(Class::Auth), false, "535 5.7.8 no"),
+        SignInHeld => (Outcome::Unknown, Some(Stage::Auth), Some(Class::Auth), false, "held"),
+        OwnTrouble => (Outcome::Unknown, Some(Stage::Data), Some(Class::Own), false, "restarted"),
+    };
+    Sample {
+        probe: ProbeId(Uuid::from_u128(id)),
+        started_at: at(started),
+        outcome,
+        stage,
+        class,
+        accepted,
+        reason: reason.into(),
+        peer: "mail.acme.example".into(),
+    }
+}
+
+/// Three regions, each with an agent that has a loop, an inbound MX route and a control route.
+struct World {
+    facts: Facts,
+    standing: Standing,
+    rules: Config,
+    probes: u128,
+}
+
+impl World {
+    fn of(regions: &[&str]) -> Self {
+        let agents = regions.iter().map(|region| AgentFacts {
+            name: format!("{region}-1").parse().expect("a name"),
+            region: region.parse().expect("a name"),
+            heard_at: Some(at(0)),
+            shut: Vec::new(),
+            mailboxes: BTreeMap::from([("acme".parse().expect("a name"), 1)]),
+            lanes: vec![
+                lane("acme", "loop", Direction::Loop, Door::Submission),
+                lane("acme", "in", Direction::Inbound, Door::Mx),
+                lane("ref", "control", Direction::Control, Door::Submission),
+            ],
+        });
+        let facts = Facts { watching_since: at(-3_600), agents: agents.collect() };
+        Self { facts, standing: Standing::default(), rules: Config::default(), probes: 0 }
+    }
+
+    fn three() -> Self {
+        Self::of(&["ap", "eu", "us"])
+    }
+
+    fn lane_of(&mut self, region: &str, route: &str) -> &mut Lane {
+        let agent = self.facts.agents.iter_mut().find(|agent| agent.region.as_str() == region);
+        let lanes = &mut agent.expect("the region").lanes;
+        lanes.iter_mut().find(|lane| lane.route.as_str() == route).expect("the route")
+    }
+
+    /// A probe from one region, concluded.
+    fn probe(&mut self, region: &str, route: &str, started: i64, fate: Fate) {
+        self.probes += 1;
+        let sample = sample(self.probes, started, fate);
+        let samples = &mut self.lane_of(region, route).samples;
+        samples.push(sample);
+        samples.sort_by_key(|sample| std::cmp::Reverse((sample.started_at, sample.probe)));
+    }
+
+    /// The same from every region.
+    fn everywhere(&mut self, route: &str, started: i64, fate: Fate) {
+        for region in self.regions() {
+            self.probe(&region, route, started, fate);
+        }
+    }
+
+    fn regions(&self) -> Vec<String> {
+        self.facts.agents.iter().map(|agent| agent.region.to_string()).collect()
+    }
+
+    /// Everybody is heard, everything is looked at, and what is decided stands from then on.
+    fn look(&mut self, now: i64) -> Assessment {
+        for agent in &mut self.facts.agents {
+            agent.heard_at = Some(at(now));
+        }
+        self.look_only(now)
+    }
+
+    fn look_only(&mut self, now: i64) -> Assessment {
+        let assessment = evaluate(&self.facts, &self.standing, &self.rules, at(now));
+        for decision in &assessment.decisions {
+            match decision {
+                Decision::Open(picture) => {
+                    let stand = self.standing.subjects.entry(picture.subject.clone()).or_default();
+                    stand.open = Some(OpenIncident {
+                        id: picture.subject.leg.to_string(),
+                        started_at: picture.started_at,
+                        summary: picture.summary.clone(),
+                        failing: picture.regions.failing.clone(),
+                    });
+                }
+                Decision::Update { incident, picture } => {
+                    let stand = self.standing.subjects.get_mut(&picture.subject).expect("it stands");
+                    let open = stand.open.as_mut().expect("it is open");
+                    assert_eq!(&open.id, incident);
+                    open.summary.clone_from(&picture.summary);
+                    open.failing.clone_from(&picture.regions.failing);
+                }
+                Decision::Resolve { subject, settled_until, .. } => {
+                    let stand = self.standing.subjects.get_mut(subject).expect("it stands");
+                    stand.open = None;
+                    stand.settled_until = Some(*settled_until);
+                }
+            }
+        }
+        assessment
+    }
+
+    fn assert_quiet(&mut self, now: i64) {
+        let decisions = self.look(now).decisions;
+        assert!(decisions.is_empty(), "{decisions:#?}");
+    }
+}
+
+fn lane(service: &str, route: &str, direction: Direction, door: Door) -> Lane {
+    Lane {
+        service: service.parse().expect("a name"),
+        route: route.parse().expect("a name"),
+        direction,
+        door,
+        interval: SignedDuration::from_secs(60),
+        deadline: SignedDuration::from_mins(5),
+        samples: Vec::new(),
+    }
+}
+
+fn opened(assessment: &Assessment) -> Vec<&Picture> {
+    let open = assessment.decisions.iter().filter_map(|decision| match decision {
+        Decision::Open(picture) => Some(picture),
+        _ => None,
+    });
+    open.collect()
+}
+
+fn resolved(assessment: &Assessment) -> Vec<(Leg, Reason)> {
+    let resolved = assessment.decisions.iter().filter_map(|decision| match decision {
+        Decision::Resolve { subject, reason, .. } => Some((subject.leg, *reason)),
+        _ => None,
+    });
+    resolved.collect()
+}
+
+#[test]
+fn lost_mail_from_everywhere_opens_receiving_back_dated_to_the_first_loss() {
+    let mut world = World::three();
+    world.everywhere("loop", -60, Delivered);
+    world.everywhere("in", -60, Delivered);
+    for started in [7, 67] {
+        world.everywhere("in", started, Lost);
+        world.everywhere("loop", started + 1, Lost);
+        world.everywhere("control", started, Delivered);
+    }
+    let assessment = world.look(370);
+    let [picture] = opened(&assessment)[..] else { panic!("one incident: {assessment:#?}") };
+    assert_eq!(picture.subject.leg, Leg::Receive);
+    assert_eq!(picture.started_at, at(7));
+    assert_eq!(picture.reason, Reason::QuorumFailing);
+    assert_eq!(
+        picture.summary,
+        "Receiving at acme fails in 3 of 3 regions since 11:00:07 UTC: 12 of 12 probes accepted but not \
+         delivered (lost). Control routes pass in all regions."
+    );
+    assert_eq!(picture.evidence.outcomes, BTreeMap::from([("lost".into(), 12)]));
+    assert_eq!(picture.evidence.samples.len(), EvidenceSummary::MAX_SAMPLES);
+    world.assert_quiet(371);
+}
+
+#[test]
+fn a_silent_submission_server_opens_sending_and_says_at_which_stage() {
+    let mut world = World::three();
+    for started in [7, 17] {
+        world.everywhere("loop", started, NoGreeting);
+        world.everywhere("in", started, Delivered);
+        world.everywhere("control", started, Delivered);
+    }
+    let assessment = world.look(30);
+    let [picture] = opened(&assessment)[..] else { panic!("one incident: {assessment:#?}") };
+    assert_eq!(
+        picture.summary,
+        "Sending through acme fails at stage greeting (timeout) in 3 of 3 regions since 11:00:07 UTC: no answer \
+         within 10.0 s [mail.acme.example]. 6 of 6 probes failed. Control routes pass in all regions."
+    );
+    assert_eq!(picture.evidence.causes, BTreeMap::from([("greeting/timeout".into(), 6)]));
+}
+
+#[test]
+fn one_failure_each_is_not_yet_an_incident() {
+    let mut world = World::three();
+    world.everywhere("loop", 0, NoGreeting);
+    world.everywhere("in", 0, Delivered);
+    world.assert_quiet(20);
+}
+
+#[test]
+fn one_region_that_is_cut_off_is_a_finding_and_no_page() {
+    let mut world = World::three();
+    for started in [0, 60, 120] {
+        for route in ["loop", "in", "control"] {
+            world.probe("eu", route, started, NoConnection);
+            world.probe("us", route, started, Delivered);
+            world.probe("ap", route, started, Delivered);
+        }
+    }
+    let assessment = world.look(130);
+    assert_eq!(assessment.decisions, []);
+    let [finding] = &assessment.findings[..] else { panic!("{:#?}", assessment.findings) };
+    assert_eq!((finding.kind, &*finding.subject), (FindingKind::AgentCutOff, "eu-1"));
+    assert!(finding.words.contains("is cut off") && finding.words.contains("connect"), "{}", finding.words);
+}
+
+#[test]
+fn without_control_routes_an_agent_that_reaches_nobody_is_cut_off_while_others_do() {
+    let mut world = World::of(&["eu", "us"]);
+    for agent in &mut world.facts.agents {
+        agent.lanes.retain(|lane| lane.direction != Direction::Control);
+    }
+    for started in [0, 60, 120] {
+        for route in ["loop", "in"] {
+            world.probe("eu", route, started, NoConnection);
+            world.probe("us", route, started, Delivered);
+        }
+    }
+    let assessment = world.look(130);
+    assert_eq!(assessment.decisions, []);
+    assert_eq!(assessment.findings[0].kind, FindingKind::AgentCutOff);
+    for started in [180, 240] {
+        world.everywhere("loop", started, NoConnection);
+        world.everywhere("in", started, NoConnection);
+    }
+    let legs: Vec<Leg> = opened(&world.look(250)).iter().map(|picture| picture.subject.leg).collect();
+    assert_eq!(legs, [Leg::Send, Leg::Receive], "when nobody reaches it, it is the service");
+}
+
+#[test]
+fn a_lone_agent_that_reaches_nobody_blames_the_monitoring_and_not_the_service() {
+    let mut world = World::of(&["eu"]);
+    for started in [0, 60] {
+        for route in ["loop", "in", "control"] {
+            world.everywhere(route, started, NoConnection);
+        }
+    }
+    world.everywhere("loop", 120, NoConnection);
+    let assessment = world.look(130);
+    let [picture] = opened(&assessment)[..] else { panic!("{assessment:#?}") };
+    assert_eq!((picture.subject.leg, picture.reason), (Leg::Monitoring, Reason::NobodySees));
+    assert!(picture.summary.contains("eu-1 (eu) is cut off"), "{}", picture.summary);
+}
+
+#[test]
+fn a_first_unreached_control_probe_makes_a_lone_agent_wait_for_the_second() {
+    let mut world = World::of(&["eu"]);
+    for started in [0, 10, 20] {
+        world.everywhere("loop", started, NoConnection);
+    }
+    world.everywhere("in", 0, Delivered);
+    world.everywhere("control", 25, NoConnection);
+    world.assert_quiet(30);
+    world.everywhere("control", 35, Delivered);
+    assert_eq!(
+        opened(&world.look(40))[0].subject.leg,
+        Leg::Send,
+        "the control route passes: it is the service"
+    );
+}
+
+#[test]
+fn a_minority_of_regions_pages_nobody_and_a_majority_does() {
+    let mut world = World::three();
+    for started in [0, 60, 120] {
+        world.everywhere("control", started, Delivered);
+        world.probe("eu", "loop", started, NoGreeting);
+        world.probe("us", "loop", started, Delivered);
+        world.probe("ap", "loop", started, Delivered);
+    }
+    world.assert_quiet(130);
+    for started in [180, 240] {
+        world.probe("us", "loop", started, NoGreeting);
+    }
+    let assessment = world.look(250);
+    let picture = opened(&assessment)[0];
+    let names = |regions: &[Region]| regions.iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(names(&picture.regions.failing), ["eu", "us"]);
+    assert_eq!(names(&picture.regions.passing), ["ap"]);
+}
+
+#[test]
+fn trouble_of_a_reference_provider_pages_nobody() {
+    let mut world = World::three();
+    for agent in &mut world.facts.agents {
+        agent.lanes.push(lane("acme", "out", Direction::Outbound, Door::Submission));
+        agent.lanes.push(lane("acme", "from-ref", Direction::Inbound, Door::Submission));
+    }
+    for started in [0, 60, 120] {
+        world.everywhere("loop", started, Delivered);
+        world.everywhere("in", started, Delivered);
+        world.everywhere("from-ref", started, NoGreeting);
+        world.everywhere("out", started, MailboxShut);
+        world.everywhere("control", started, NoGreeting);
+    }
+    let assessment = world.look(130);
+    assert_eq!(assessment.decisions, []);
+    assert_eq!(assessment.findings[0].kind, FindingKind::ReferenceTrouble);
+}
+
+#[test]
+fn an_agents_own_trouble_speaks_for_nobody() {
+    let mut world = World::three();
+    for started in [0, 60, 120, 180] {
+        world.everywhere("loop", started, OwnTrouble);
+        world.everywhere("in", started, OwnTrouble);
+    }
+    world.assert_quiet(200);
+}
+
+#[test]
+fn it_is_over_after_three_successes_from_two_regions_and_any_failure_resets() {
+    let mut world = World::three();
+    for started in [0, 60] {
+        world.everywhere("loop", started, NoGreeting);
+        world.everywhere("in", started, Delivered);
+        world.everywhere("control", started, Delivered);
+    }
+    assert_eq!(opened(&world.look(70)).len(), 1);
+    for started in [120, 130, 140] {
+        world.probe("eu", "loop", started, Delivered);
+    }
+    assert_eq!(resolved(&world.look(150)), [], "one region is not enough");
+    world.probe("us", "loop", 160, NoGreeting);
+    world.probe("us", "loop", 170, Delivered);
+    world.probe("eu", "loop", 171, Delivered);
+    assert_eq!(resolved(&world.look(175)), [], "a failure counts all successes before it for nothing");
+    world.probe("ap", "loop", 180, Delivered);
+    assert_eq!(resolved(&world.look(185)), [(Leg::Send, Reason::Recovered)]);
+    world.assert_quiet(186);
+}
+
+#[test]
+fn a_lone_region_is_enough_where_there_is_no_other() {
+    let mut world = World::of(&["eu"]);
+    for started in [0, 60, 120] {
+        world.everywhere("loop", started, NoGreeting);
+        world.everywhere("control", started, Delivered);
+    }
+    assert_eq!(opened(&world.look(130)).len(), 1);
+    for started in [180, 190, 200] {
+        world.everywhere("loop", started, Delivered);
+    }
+    assert_eq!(resolved(&world.look(210)), [(Leg::Send, Reason::Recovered)]);
+}
+
+#[test]
+fn verdicts_on_probes_from_before_the_recovery_reopen_nothing() {
+    let mut world = World::three();
+    for started in [0, 60] {
+        world.everywhere("in", started, Lost);
+        world.everywhere("loop", started, Lost);
+        world.everywhere("control", started, Delivered);
+    }
+    assert_eq!(opened(&world.look(370)).len(), 1);
+    for started in [300, 310, 320] {
+        world.everywhere("in", started, Delivered);
+        world.everywhere("loop", started, Delivered);
+    }
+    assert_eq!(resolved(&world.look(375)), [(Leg::Receive, Reason::Recovered)]);
+    for started in [120, 180, 240, 290] {
+        world.everywhere("in", started, Lost);
+        world.everywhere("loop", started, Late);
+    }
+    world.assert_quiet(620);
+    for started in [600, 610] {
+        world.everywhere("in", started, Lost);
+        world.everywhere("loop", started, Lost);
+    }
+    assert_eq!(opened(&world.look(930))[0].started_at, at(600), "a new outage is a new incident");
+}
+
+#[test]
+fn a_lost_probe_that_turns_out_late_changes_no_order() {
+    let mut world = World::three();
+    for started in [0, 60] {
+        world.everywhere("in", started, Lost);
+        world.everywhere("loop", started, Lost);
+        world.everywhere("control", started, Delivered);
+    }
+    assert_eq!(opened(&world.look(370)).len(), 1);
+    for started in [300, 310, 320] {
+        world.everywhere("in", started, Delivered);
+        world.everywhere("loop", started, Delivered);
+    }
+    for agent in &mut world.facts.agents {
+        for sample in agent.lanes.iter_mut().flat_map(|lane| &mut lane.samples) {
+            if sample.outcome == Outcome::Lost {
+                sample.outcome = Outcome::Late;
+            }
+        }
+    }
+    assert_eq!(resolved(&world.look(380)), [(Leg::Receive, Reason::Recovered)]);
+    world.assert_quiet(381);
+}
+
+#[test]
+fn a_shut_mailbox_is_said_to_be_out_of_reach_and_never_lost_mail() {
+    let mut world = World::three();
+    for started in [0, 60] {
+        world.everywhere("loop", started, MailboxShut);
+        world.everywhere("in", started, MailboxShut);
+        world.everywhere("control", started, Delivered);
+    }
+    let assessment = world.look(370);
+    let [picture] = opened(&assessment)[..] else { panic!("{assessment:#?}") };
+    assert_eq!((picture.subject.leg, picture.reason), (Leg::Receive, Reason::MailboxOutOfReach));
+    assert!(picture.summary.contains("its mailbox is out of reach"), "{}", picture.summary);
+    assert!(
+        picture.summary.contains("not known") && !picture.summary.contains("lost"),
+        "{}",
+        picture.summary
+    );
+}
+
+#[test]
+fn heartbeats_that_cannot_look_page_before_any_deadline_passes() {
+    let mut world = World::three();
+    world.everywhere("in", -60, Delivered);
+    world.everywhere("control", -60, Delivered);
+    let shut = ShutMailbox {
+        account: "monitor".parse().expect("a name"),
+        service: "acme".parse().expect("a name"),
+        since: at(5),
+        trouble: Some((Stage::Login, Class::Timeout, "no greeting within 10.0 s".into())),
+    };
+    for agent in &mut world.facts.agents {
+        agent.shut.push(shut.clone());
+    }
+    world.assert_quiet(20);
+    let assessment = world.look(26);
+    let [picture] = opened(&assessment)[..] else { panic!("{assessment:#?}") };
+    assert_eq!(picture.started_at, at(5));
+    assert_eq!(
+        picture.summary,
+        "Receiving at acme cannot be seen in 3 of 3 regions since 11:00:05 UTC: its mailbox is out of reach at \
+         stage login (timeout): no greeting within 10.0 s. Whether mail arrives is not known. Control routes \
+         pass in all regions."
+    );
+    for started in [30, 31, 32] {
+        world.everywhere("in", started, Delivered);
+    }
+    assert_eq!(resolved(&world.look(40)), [], "not while it is still shut");
+    for agent in &mut world.facts.agents {
+        agent.shut.clear();
+    }
+    assert_eq!(resolved(&world.look(50)), [(Leg::Receive, Reason::Recovered)]);
+}
+
+#[test]
+fn a_reference_mailbox_that_is_shut_says_nothing_of_the_service() {
+    let mut world = World::three();
+    for agent in &mut world.facts.agents {
+        agent.shut.push(ShutMailbox {
+            account: "far".parse().expect("a name"),
+            service: "ref".parse().expect("a name"),
+            since: at(0),
+            trouble: None,
+        });
+    }
+    world.assert_quiet(600);
+}
+
+#[test]
+fn a_silent_agent_is_left_out_and_when_all_are_silent_that_pages() {
+    let mut world = World::three();
+    for started in [0, 60] {
+        world.everywhere("loop", started, Delivered);
+    }
+    world.assert_quiet(70);
+    world.facts.agents[0].heard_at = Some(at(40));
+    let assessment = world.look_only(80);
+    assert_eq!(assessment.decisions, []);
+    assert_eq!(assessment.findings[0].kind, FindingKind::AgentSilent);
+    assert!(assessment.findings[0].words.contains("ap-1"), "{:?}", assessment.findings);
+    let assessment = world.look_only(101);
+    let [picture] = opened(&assessment)[..] else { panic!("{assessment:#?}") };
+    assert_eq!((picture.subject.leg, picture.started_at), (Leg::Monitoring, at(70)));
+    let resolved = resolved(&world.look(120));
+    assert_eq!(resolved, [(Leg::Monitoring, Reason::SomebodySees)]);
+}
+
+#[test]
+fn a_collector_that_was_down_blames_no_agent_for_the_silence() {
+    let mut world = World::three();
+    world.facts.watching_since = at(7_200);
+    assert_eq!(world.look_only(7_210).decisions, [], "nobody can have been heard yet");
+    assert_eq!(opened(&world.look_only(7_231)).len(), 1, "but from then on they can");
+}
+
+#[test]
+fn an_agent_heard_in_the_future_is_silent_all_the_same() {
+    let mut world = World::of(&["eu"]);
+    world.facts.agents[0].heard_at = Some(at(3_600));
+    world.facts.watching_since = at(0);
+    assert_eq!(opened(&world.look_only(31))[0].subject.leg, Leg::Monitoring);
+}
+
+#[test]
+fn an_outage_long_ago_says_nothing_of_the_present() {
+    let mut world = World::three();
+    for started in [-7_200, -7_140, -7_080] {
+        world.everywhere("loop", started, NoGreeting);
+    }
+    world.assert_quiet(0);
+}
+
+#[test]
+fn an_incident_of_a_leg_that_nobody_watches_any_more_does_not_stay_open() {
+    let mut world = World::three();
+    for started in [0, 60] {
+        world.everywhere("loop", started, NoGreeting);
+        world.everywhere("control", started, Delivered);
+    }
+    assert_eq!(opened(&world.look(70)).len(), 1);
+    for agent in &mut world.facts.agents {
+        agent.lanes.retain(|lane| lane.service.as_str() != "acme");
+    }
+    assert_eq!(resolved(&world.look(80)), [(Leg::Send, Reason::NoLongerWatched)]);
+}
+
+#[test]
+fn a_region_out_of_sight_is_out_of_the_count_and_the_page_says_so() {
+    let mut world = World::three();
+    for started in [0, 60] {
+        world.everywhere("loop", started, NoGreeting);
+        world.everywhere("control", started, Delivered);
+    }
+    for agent in &mut world.facts.agents[1..] {
+        agent.heard_at = Some(at(70));
+    }
+    let assessment = world.look_only(70);
+    let picture = opened(&assessment)[0];
+    assert!(picture.summary.contains("in 2 of 2 regions"), "{}", picture.summary);
+    assert!(
+        picture.summary.ends_with("Left out, since it cannot be believed now: ap."),
+        "{}",
+        picture.summary
+    );
+}
+
+#[test]
+fn those_who_saw_it_fail_and_fell_silent_are_missed_before_it_is_over() {
+    let mut world = World::three();
+    for started in [-120, -60, 0] {
+        world.probe("ap", "loop", started, Delivered);
+        world.probe("ap", "in", started, Delivered);
+    }
+    for started in [0, 60] {
+        world.probe("eu", "loop", started, NoGreeting);
+        world.probe("us", "loop", started, NoGreeting);
+        world.everywhere("control", started, Delivered);
+    }
+    assert_eq!(opened(&world.look(70)).len(), 1);
+    for started in [80, 90, 100] {
+        world.probe("ap", "loop", started, Delivered);
+    }
+    for agent in &mut world.facts.agents {
+        agent.heard_at = Some(at(if agent.region.as_str() == "ap" { 150 } else { 100 }));
+    }
+    assert_eq!(resolved(&world.look_only(150)), [], "who is left never saw it fail");
+    world.probe("eu", "loop", 140, Delivered);
+    world.probe("us", "loop", 141, Delivered);
+    assert_eq!(resolved(&world.look(160)), [(Leg::Send, Reason::Recovered)]);
+}
+
+#[test]
+fn a_dead_agents_last_good_control_probe_accuses_nobody() {
+    let mut world = World::of(&["eu", "us"]);
+    for started in [0, 60] {
+        world.probe("us", "control", started, Delivered);
+        world.probe("eu", "control", started, NoGreeting);
+        world.probe("eu", "loop", started, Delivered);
+        world.probe("eu", "in", started, Delivered);
+    }
+    for agent in &mut world.facts.agents {
+        agent.heard_at = Some(at(if agent.region.as_str() == "eu" { 120 } else { 60 }));
+    }
+    let assessment = world.look_only(120);
+    assert_eq!(assessment.decisions, [], "one sees; the other is silent, and its past proves nothing now");
+}
+
+#[test]
+fn a_route_that_works_hides_none_that_does_not() {
+    // Only mail from outside is lost; the loop, whose verdicts are newer by a deadline, delivers.
+    let mut world = World::three();
+    for started in [0, 60, 120] {
+        world.everywhere("in", started, Lost);
+        world.everywhere("control", started, Delivered);
+    }
+    for started in [30, 90, 150, 210, 270, 330, 390] {
+        world.everywhere("loop", started, Delivered);
+    }
+    let assessment = world.look(430);
+    assert_eq!(opened(&assessment)[0].subject.leg, Leg::Receive);
+    assert_eq!(opened(&assessment)[0].started_at, at(0));
+    // The loop goes on delivering between two failures of the other: that is no recovery.
+    for started in [440, 441, 442] {
+        world.everywhere("loop", started, Delivered);
+    }
+    assert_eq!(resolved(&world.look(450)), []);
+    for started in [460, 461, 462] {
+        world.everywhere("in", started, Delivered);
+    }
+    assert_eq!(resolved(&world.look(470)), [(Leg::Receive, Reason::Recovered)]);
+}
+
+#[test]
+fn a_password_that_is_refused_pages_though_it_is_not_tried_again_and_again() {
+    let mut world = World::three();
+    for started in [0, 60] {
+        world.everywhere("loop", started, Delivered);
+        world.everywhere("in", started, Delivered);
+        world.everywhere("control", started, Delivered);
+    }
+    world.everywhere("loop", 120, SignInRefused);
+    assert!(opened(&world.look(121)).is_empty(), "one refusal each is not yet an incident");
+    world.everywhere("loop", 180, SignInHeld);
+    let assessment = world.look(181);
+    assert_eq!(opened(&assessment)[0].subject.leg, Leg::Send);
+    assert!(opened(&assessment)[0].summary.contains("auth"), "{}", opened(&assessment)[0].summary);
+}

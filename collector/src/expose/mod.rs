@@ -1,0 +1,54 @@
+//! What the outside may see: metrics, health, and the API. Read only, but for the way in.
+
+mod api;
+mod health;
+mod metrics;
+mod patience;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use mailsonar_protocol::BATCHES_PATH;
+
+pub use metrics::Metrics;
+pub(crate) use patience::PatientListener;
+
+use crate::Collector;
+use crate::ingest::{self, Ingest};
+
+/// Everything that is served.
+pub(crate) fn router(collector: Collector, ingest: Ingest) -> Router {
+    let batches = Router::new().route(BATCHES_PATH, post(ingest::take)).with_state(ingest);
+    Router::new()
+        .route("/", get(index))
+        .route("/metrics", get(scrape))
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .route("/api/v1/probes", get(api::probes))
+        .route("/api/v1/probes/{id}", get(api::probe))
+        .route("/api/v1/incidents", get(api::incidents))
+        .route("/api/v1/incidents/{id}", get(api::incident))
+        .route("/api/v1/agents", get(api::agents))
+        .with_state(collector)
+        .merge(batches)
+}
+
+async fn index() -> &'static str {
+    concat!(
+        "mailsonar-collector ",
+        env!("CARGO_PKG_VERSION"),
+        "\n\n/healthz\n/readyz\n/metrics\n/api/v1/probes?service=&route=&region=&outcome=&since=&limit=&cursor=\n",
+        "/api/v1/probes/{id}\n/api/v1/incidents?state=&limit=\n/api/v1/incidents/{id}\n/api/v1/agents\n",
+        "POST /v1/batches (agents only)\n"
+    )
+}
+
+async fn scrape(State(collector): State<Collector>) -> Response {
+    // The counters are worth having even while the store is not.
+    let in_flight = collector.desk().read(|store| store.in_flight()).await.ok();
+    let text = collector.metrics().render(in_flight.as_deref(), collector.now());
+    (StatusCode::OK, [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
+        .into_response()
+}

@@ -1,0 +1,261 @@
+//! The way in: a batch is authenticated, inflated within bounds, checked, and made durable.
+//!
+//! A 2xx leaves only after the commit (I2); after a 4xx or 5xx nothing of the batch was kept. What
+//! the batch means for anybody is not known here.
+
+mod auth;
+mod body;
+mod check;
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use jiff::Timestamp;
+use mailsonar_clock::SharedClock;
+use mailsonar_protocol::{Acknowledgement, Answer, Batch, Outcome, ProbeId, Record, Region, VERSION};
+use serde::Serialize;
+use tokio::sync::Notify;
+use tracing::{debug, warn};
+
+pub use auth::{AgentConfig, Agents, check as check_agents, token_hash};
+
+use crate::expose::Metrics;
+use crate::store::{Agent, Desk, Failure, Hello, Merged, Store, StoreError};
+
+/// What ingest works with.
+#[derive(Clone)]
+pub struct Ingest {
+    /// Who may speak.
+    pub agents: Arc<Agents>,
+    /// The store.
+    pub desk: Desk,
+    /// The time.
+    pub clock: SharedClock,
+    /// Where changes are counted.
+    pub metrics: Metrics,
+    /// Told after each batch.
+    pub news: Arc<Notify>,
+}
+
+/// Why a batch was not taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// No token, or none that is known.
+    #[error("this token is not known here; send `Authorization: Bearer TOKEN` with an agent's token")]
+    Unauthorized,
+    /// The token belongs to another agent, or to another region.
+    #[error("{0}")]
+    Forbidden(String),
+    /// The body cannot be understood.
+    #[error("{0}")]
+    Malformed(String),
+    /// The body is larger than a batch may be.
+    #[error("{0}")]
+    TooLarge(String),
+    /// The body did not come in time.
+    #[error("the body did not come within {0} s")]
+    TooSlow(u64),
+    /// Another encoding than gzip or none.
+    #[error("Content-Encoding {0:?} is not known; send gzip or none")]
+    Encoding(String),
+    /// A record cannot be true.
+    #[error("record {record}: {words}")]
+    Unbelievable {
+        /// Which.
+        record: ProbeId,
+        /// What is wrong with it.
+        words: String,
+    },
+    /// A probe belongs to another agent.
+    #[error("record {record} belongs to agent {owner}")]
+    Foreign {
+        /// Which.
+        record: ProbeId,
+        /// Whose it is.
+        owner: String,
+    },
+    /// The store cannot be used now.
+    #[error("{0}; try again later")]
+    Unavailable(#[from] StoreError),
+}
+
+impl Failure for Refusal {
+    fn trouble(&self) -> Option<&StoreError> {
+        match self {
+            Self::Unavailable(trouble) => Some(trouble),
+            _ => None,
+        }
+    }
+}
+
+/// The body of every answer that is not 2xx.
+#[derive(Debug, Serialize)]
+struct ErrorBody {
+    error: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    record: Option<ProbeId>,
+}
+
+impl Refusal {
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::Forbidden(_) => StatusCode::FORBIDDEN,
+            Self::Malformed(_) => StatusCode::BAD_REQUEST,
+            Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
+            Self::Encoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::Unbelievable { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Foreign { .. } => StatusCode::CONFLICT,
+            Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let record = match &self {
+            Self::Unbelievable { record, .. } | Self::Foreign { record, .. } => Some(*record),
+            _ => None,
+        };
+        let mut response =
+            (self.status(), Json(ErrorBody { error: self.to_string(), record })).into_response();
+        let (name, value) = match self {
+            Self::Unauthorized => (header::WWW_AUTHENTICATE, "Bearer"),
+            Self::Unavailable(_) => (header::RETRY_AFTER, "5"),
+            _ => return response,
+        };
+        response.headers_mut().insert(name, axum::http::HeaderValue::from_static(value));
+        response
+    }
+}
+
+/// `POST /v1/batches`.
+pub async fn take(
+    State(ingest): State<Ingest>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<Answer>, Refusal> {
+    let received_at = ingest.clock.now();
+    let result = ingest.take(received_at, &headers, body).await;
+    match &result {
+        Ok(_) => ingest.metrics.ingested("accepted"),
+        Err(refusal @ Refusal::Unavailable(_)) => {
+            ingest.metrics.ingested("unavailable");
+            ingest.metrics.store_failed();
+            warn!(%refusal, "batch not taken");
+        }
+        Err(refusal) => {
+            ingest.metrics.ingested("refused");
+            // Anybody can cause these; they must not fill the log.
+            if *refusal == Refusal::Unauthorized {
+                debug!(%refusal, "batch refused");
+            } else {
+                warn!(%refusal, "batch refused");
+            }
+        }
+    }
+    result.map(Json)
+}
+
+impl Ingest {
+    async fn take(&self, received_at: Timestamp, headers: &HeaderMap, body: Body) -> Result<Answer, Refusal> {
+        let (name, config) = auth::by_token(&self.agents, headers)?;
+        let batch: Batch = body::read(headers, body).await?;
+        if batch.agent != *name {
+            return Err(Refusal::Forbidden(format!(
+                "this token belongs to agent {name}, not to {}",
+                batch.agent
+            )));
+        }
+        if batch.region != config.region {
+            return Err(Refusal::Forbidden(format!(
+                "agent {name} is in region {} by this collector's configuration, not in {}",
+                config.region, batch.region
+            )));
+        }
+        check::batch(&batch)?;
+        let acknowledged =
+            batch.records.iter().map(|r| Acknowledgement { probe: r.probe, revision: r.revision }).collect();
+        // On a task of its own: an agent that hangs up now must not keep what is stored from being counted.
+        let ingest = self.clone();
+        let keeping = tokio::spawn(async move { ingest.keep(batch, received_at).await });
+        keeping.await.unwrap_or_else(|_| Err(StoreError::interrupted().into()))?;
+        Ok(Answer { protocol: VERSION, received_at, acknowledged })
+    }
+
+    /// Makes a batch durable, and counts what it changed.
+    async fn keep(&self, batch: Batch, received_at: Timestamp) -> Result<(), Refusal> {
+        let committed = self.desk.run(move |store| commit(store, batch, received_at)).await?;
+        self.count(&committed);
+        self.news.notify_one();
+        Ok(())
+    }
+
+    /// Counts what a batch changed, after it is durable.
+    fn count(&self, committed: &Committed) {
+        let agent = &committed.agent;
+        self.metrics.announce(&agent.region, &agent.routes);
+        self.metrics.heard(agent, committed.missed_before);
+        for Change { before, after } in &committed.changes {
+            self.metrics.changed(&agent.region, before.as_deref(), after);
+            let timely = matches!(after.verdict.outcome, Outcome::Delivered | Outcome::Late);
+            if let Some(arrival) = after.arrival.as_ref().filter(|_| timely) {
+                let at = arrival.visible_at.saturating_add(agent.offset).unwrap_or(arrival.visible_at);
+                let (service, route) = (after.service.as_str(), after.route.as_str());
+                self.metrics.delivered_at(service, route, after.direction, &agent.region, at);
+            }
+        }
+        debug!(agent = %agent.name, changes = committed.changes.len(), "batch taken");
+    }
+}
+
+/// A record that changed.
+struct Change {
+    before: Option<Box<Record>>,
+    after: Record,
+}
+
+/// What a batch changed.
+struct Committed {
+    agent: Agent,
+    missed_before: u64,
+    changes: Vec<Change>,
+}
+
+/// Stores a batch, within the transaction the caller holds.
+fn commit(store: &mut Store, batch: Batch, received_at: Timestamp) -> Result<Committed, Refusal> {
+    let sent_at = batch.sent_at;
+    let (agent, before) = store.hear(Hello {
+        name: batch.agent,
+        region: batch.region,
+        software: batch.software,
+        sent_at,
+        received_at,
+        routes: batch.routes,
+        health: batch.health,
+    })?;
+    let mut changes = Vec::new();
+    for after in batch.records {
+        match store.merge(&agent, received_at, &after)? {
+            Merged::Changed(before) => {
+                if let (None, Some(words)) = (&before, check::future(&after, sent_at)) {
+                    return Err(Refusal::Unbelievable { record: after.probe, words });
+                }
+                changes.push(Change { before, after });
+            }
+            Merged::Unchanged => {}
+            Merged::Foreign(owner) => return Err(Refusal::Foreign { record: after.probe, owner }),
+        }
+    }
+    Ok(Committed { agent, missed_before: before.map_or(0, |agent| agent.health.missed), changes })
+}
+
+/// Every configured agent and the region it is in.
+pub fn regions(agents: &Agents) -> Vec<(mailsonar_protocol::AgentName, Region)> {
+    agents.iter().map(|(name, config)| (name.clone(), config.region.clone())).collect()
+}

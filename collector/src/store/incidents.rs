@@ -1,0 +1,170 @@
+//! Incidents as rows. What they say is `incident`'s business; here a document is opaque but for the
+//! columns it is searched by.
+
+use std::fmt;
+use std::str::FromStr;
+
+use jiff::Timestamp;
+use mailsonar_protocol::ServiceName;
+use rusqlite::params;
+use serde::{Deserialize, Serialize};
+
+use super::{Store, StoreError, time, us, word};
+use crate::evaluate::{EvidenceSummary, Leg, OpenIncident, Reason, Regions, Standing, Subject};
+
+/// Where an incident is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum IncidentState {
+    /// It goes on.
+    Open,
+    /// It is over.
+    Resolved,
+}
+
+impl IncidentState {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Resolved => "resolved",
+        }
+    }
+}
+
+impl fmt::Display for IncidentState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromStr for IncidentState {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        [Self::Open, Self::Resolved]
+            .into_iter()
+            .find(|state| state.as_str() == text)
+            .ok_or_else(|| format!("{text:?} is not one of \"open\", \"resolved\""))
+    }
+}
+
+/// One continuous trouble of one leg of one service.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Incident {
+    /// Its id, a UUID.
+    pub id: String,
+    /// The key every notifier gets, the same for trigger and resolve.
+    pub dedup_key: String,
+    /// The service.
+    pub service: ServiceName,
+    /// Its leg.
+    pub leg: Leg,
+    /// Where it is in its life.
+    pub state: IncidentState,
+    /// How bad it is: always `critical` so far.
+    pub severity: String,
+    /// Why it was opened.
+    pub reason: Reason,
+    /// The sentence for a person, as things stand (or stood at the end).
+    pub summary: String,
+    /// The first failure.
+    pub started_at: Timestamp,
+    /// When it was decided.
+    pub opened_at: Timestamp,
+    /// When it was decided that it is over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolved_at: Option<Timestamp>,
+    /// Failures of probes that started until then belong to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settled_until: Option<Timestamp>,
+    /// Why it is over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolution: Option<Resolution>,
+    /// Who sees it.
+    pub regions: Regions,
+    /// What speaks for it.
+    pub evidence: EvidenceSummary,
+}
+
+/// The end of an incident.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Resolution {
+    /// Why it is over.
+    pub reason: Reason,
+    /// The sentence for a person.
+    pub summary: String,
+}
+
+impl Store {
+    /// Writes an incident, new or changed.
+    pub fn put_incident(&mut self, incident: &Incident) -> Result<(), StoreError> {
+        self.connection
+            .prepare_cached(
+                "INSERT INTO incidents (id, service, leg, state, started_at, opened_at, resolved_at,
+                     settled_until, document)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+                 ON CONFLICT (id) DO UPDATE SET state = excluded.state, resolved_at = excluded.resolved_at,
+                     settled_until = excluded.settled_until, document = excluded.document",
+            )?
+            .execute(params![
+                incident.id,
+                incident.service.as_str(),
+                incident.leg.as_str(),
+                incident.state.as_str(),
+                us(incident.started_at),
+                us(incident.opened_at),
+                incident.resolved_at.map(us),
+                incident.settled_until.map(us),
+                serde_json::to_string(incident)?,
+            ])?;
+        Ok(())
+    }
+
+    /// One incident.
+    pub fn incident(&self, id: &str) -> Result<Option<Incident>, StoreError> {
+        let mut statement = self.connection.prepare_cached("SELECT document FROM incidents WHERE id = ?1")?;
+        let mut rows = statement.query([id])?;
+        let Some(row) = rows.next()? else { return Ok(None) };
+        Ok(Some(serde_json::from_str(&row.get::<_, String>(0)?)?))
+    }
+
+    /// Incidents, newest first, no more than `limit`.
+    pub fn incidents(&self, state: Option<IncidentState>, limit: u32) -> Result<Vec<Incident>, StoreError> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT document FROM incidents WHERE (?1 IS NULL OR state = ?1)
+             ORDER BY opened_at DESC, id DESC LIMIT ?2",
+        )?;
+        let mut rows = statement.query(params![state.map(IncidentState::as_str), limit])?;
+        let mut incidents = Vec::new();
+        while let Some(row) = rows.next()? {
+            incidents.push(serde_json::from_str(&row.get::<_, String>(0)?)?);
+        }
+        Ok(incidents)
+    }
+
+    /// What was decided so far.
+    pub fn standing(&self) -> Result<Standing, StoreError> {
+        let mut standing = Standing::default();
+        let mut statement = self.connection.prepare_cached(
+            "SELECT service, leg, MAX(settled_until) FROM incidents WHERE state = 'resolved'
+             GROUP BY service, leg",
+        )?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let subject =
+                Subject { service: word(&row.get::<_, String>(0)?)?, leg: word(&row.get::<_, String>(1)?)? };
+            let settled: Option<i64> = row.get(2)?;
+            standing.subjects.entry(subject).or_default().settled_until = settled.map(time);
+        }
+        for incident in self.incidents(Some(IncidentState::Open), u32::MAX)? {
+            let subject = Subject { service: incident.service, leg: incident.leg };
+            standing.subjects.entry(subject).or_default().open = Some(OpenIncident {
+                id: incident.id,
+                started_at: incident.started_at,
+                summary: incident.summary,
+                failing: incident.regions.failing,
+            });
+        }
+        Ok(standing)
+    }
+}

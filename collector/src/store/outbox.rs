@@ -1,0 +1,147 @@
+//! Pages that are owed to notifiers, until they are delivered.
+
+use jiff::Timestamp;
+use rusqlite::{OptionalExtension, Row, params};
+
+use super::{Store, StoreError, time, us};
+
+/// A page to be owed from now on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Owed {
+    /// Its id, the same at every attempt.
+    pub id: String,
+    /// The incident it is about.
+    pub incident: String,
+    /// The notifier it is for.
+    pub notifier: String,
+    /// Its place among the pages of this incident and notifier: 1 trigger, 2 resolve.
+    pub place: i64,
+    /// The page, as JSON.
+    pub body: String,
+}
+
+/// A page that is owed, and how often it was tried.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Due {
+    /// The page.
+    pub owed: Owed,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// How many of these were refused for good.
+    pub refusals: u32,
+    /// When it is to be tried next.
+    pub next_attempt_at: Timestamp,
+}
+
+/// Only the first page of each incident that is still owed may go: a resolve never overtakes.
+const SELECT: &str = "SELECT id, incident, notifier, place, body, attempts, refusals, next_attempt_at
+     FROM outbox WHERE notifier = ?1 AND state = 'pending' AND NOT EXISTS
+         (SELECT 1 FROM outbox AS earlier WHERE earlier.incident = outbox.incident
+             AND earlier.notifier = outbox.notifier AND earlier.state = 'pending'
+             AND earlier.place < outbox.place)
+     ORDER BY next_attempt_at, created_at, id LIMIT 1";
+
+impl Store {
+    /// Owes a page from now on. One that is owed or was sent already is left as it is.
+    pub fn owe(&mut self, owed: &Owed, now: Timestamp) -> Result<(), StoreError> {
+        self.connection
+            .prepare_cached(
+                "INSERT INTO outbox (id, incident, notifier, place, state, created_at, attempts, refusals,
+                     next_attempt_at, last_result, body)
+                 VALUES (?1, ?2, ?3, ?4, 'pending', ?5, 0, 0, ?5, '', ?6) ON CONFLICT DO NOTHING",
+            )?
+            .execute(params![owed.id, owed.incident, owed.notifier, owed.place, us(now), owed.body])?;
+        Ok(())
+    }
+
+    /// The notifiers that were owed the trigger of an incident, and so are owed its resolve.
+    pub fn notifiers_of(&self, incident: &str) -> Result<Vec<String>, StoreError> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT notifier FROM outbox WHERE incident = ?1 AND place = 1 ORDER BY notifier",
+        )?;
+        let rows = statement.query_map([incident], |row| row.get(0))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// The page that a notifier is to be tried with next, now or later.
+    pub fn next_due(&self, notifier: &str) -> Result<Option<Due>, StoreError> {
+        Ok(self.connection.prepare_cached(SELECT)?.query_row([notifier], read).optional()?)
+    }
+
+    /// A page was delivered, or is given up.
+    pub fn settle(
+        &mut self,
+        id: &str,
+        delivered: bool,
+        result: &str,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let state = if delivered { "delivered" } else { "given_up" };
+        self.connection
+            .prepare_cached(
+                "UPDATE outbox SET state = ?2, done_at = ?3, last_result = ?4, attempts = attempts + 1
+                 WHERE id = ?1",
+            )?
+            .execute(params![id, state, us(now), result])?;
+        Ok(())
+    }
+
+    /// A page was not delivered, and is to be tried again.
+    pub fn postpone(
+        &mut self,
+        due: &Due,
+        result: &str,
+        next_attempt_at: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.connection
+            .prepare_cached(
+                "UPDATE outbox SET attempts = ?2, refusals = ?3, next_attempt_at = ?4, last_result = ?5
+                 WHERE id = ?1",
+            )?
+            .execute(params![due.owed.id, due.attempts, due.refusals, us(next_attempt_at), result])?;
+        Ok(())
+    }
+
+    /// Gives up the pages owed to notifiers that are configured no more. Returns their names.
+    pub fn abandon_all_but(
+        &mut self,
+        notifiers: &[String],
+        now: Timestamp,
+    ) -> Result<Vec<String>, StoreError> {
+        let mut statement =
+            self.connection.prepare_cached("SELECT DISTINCT notifier FROM outbox WHERE state = 'pending'")?;
+        let owed = statement.query_map([], |row| row.get(0))?.collect::<Result<Vec<String>, _>>()?;
+        let gone: Vec<String> = owed.into_iter().filter(|name| !notifiers.contains(name)).collect();
+        for name in &gone {
+            self.connection
+                .prepare_cached(
+                    "UPDATE outbox SET state = 'given_up', done_at = ?2,
+                         last_result = 'this notifier is configured no more'
+                     WHERE state = 'pending' AND notifier = ?1",
+                )?
+                .execute(params![name, us(now)])?;
+        }
+        Ok(gone)
+    }
+
+    /// How many pages are owed.
+    pub fn owed(&self) -> Result<i64, StoreError> {
+        let sql = "SELECT COUNT(*) FROM outbox WHERE state = 'pending'";
+        Ok(self.connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?)
+    }
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<Due> {
+    Ok(Due {
+        owed: Owed {
+            id: row.get(0)?,
+            incident: row.get(1)?,
+            notifier: row.get(2)?,
+            place: row.get(3)?,
+            body: row.get(4)?,
+        },
+        attempts: row.get(5)?,
+        refusals: row.get(6)?,
+        next_attempt_at: time(row.get(7)?),
+    })
+}

@@ -1,0 +1,260 @@
+//! Probes: the highest revision of each record, and its times on our clock.
+
+use jiff::{SignedDuration, Timestamp};
+use mailsonar_protocol::{AgentName, Direction, Outcome, ProbeId, Record, Region, RouteName, ServiceName};
+use rusqlite::{OptionalExtension, Row, ToSql, params};
+
+use super::{Agent, Store, StoreError, time, us, word};
+
+/// What became of a record that came in.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Merged {
+    /// It is stored; this is what it replaced.
+    Changed(Option<Box<Record>>),
+    /// This revision or a higher one was there already.
+    Unchanged,
+    /// The probe belongs to another agent; nothing was stored.
+    Foreign(String),
+}
+
+/// A probe as it is stored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredProbe {
+    /// Whose it is.
+    pub agent: AgentName,
+    /// Where that agent stood.
+    pub region: Region,
+    /// When the probe started, on our clock.
+    pub started_at: Timestamp,
+    /// When its newest revision came in.
+    pub received_at: Timestamp,
+    /// What turned its times into ours when it was first heard of.
+    pub offset: SignedDuration,
+    /// The record, as the agent sent it, in the agent's times.
+    pub record: Record,
+}
+
+/// A place in the list of probes, newest first: what follows it is older.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cursor {
+    /// The start of the probe, on our clock.
+    pub started_at: Timestamp,
+    /// Its id.
+    pub probe: ProbeId,
+}
+
+/// Which probes are wanted.
+#[derive(Debug, Clone, Default)]
+pub struct ProbeQuery {
+    /// Of this service.
+    pub service: Option<ServiceName>,
+    /// Of this route.
+    pub route: Option<RouteName>,
+    /// Of this region.
+    pub region: Option<Region>,
+    /// With this outcome.
+    pub outcome: Option<Outcome>,
+    /// Started then or later, on our clock.
+    pub since: Option<Timestamp>,
+    /// After this one in the list.
+    pub after: Option<Cursor>,
+    /// No more than so many.
+    pub limit: u32,
+}
+
+/// The probes of one lane that are under way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InFlight {
+    /// The service.
+    pub service: String,
+    /// The route.
+    pub route: String,
+    /// Its direction.
+    pub direction: String,
+    /// The region.
+    pub region: String,
+    /// How many.
+    pub count: i64,
+    /// When the oldest started, on our clock.
+    pub oldest: Timestamp,
+}
+
+impl Store {
+    /// Stores a record if it is news.
+    ///
+    /// The start keeps the offset it was first seen with, since that is the clock it was read from;
+    /// an agent that restarts with another clock does not move its old probes.
+    pub fn merge(
+        &mut self,
+        agent: &Agent,
+        received_at: Timestamp,
+        record: &Record,
+    ) -> Result<Merged, StoreError> {
+        let id = record.probe.to_string();
+        let known: Option<(String, u32, String, i64)> = self
+            .connection
+            .prepare_cached("SELECT agent, revision, record, offset_us FROM probes WHERE id = ?1")?
+            .query_row([&id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
+            .optional()?;
+        let mut first_offset = agent.offset;
+        let mut before = None;
+        if let Some((owner, revision, stored, offset)) = known {
+            if owner != agent.name.as_str() {
+                return Ok(Merged::Foreign(owner));
+            }
+            if revision >= record.revision {
+                return Ok(Merged::Unchanged);
+            }
+            first_offset = SignedDuration::from_micros(offset);
+            before = Some(Box::new(serde_json::from_str(&stored)?));
+        }
+        self.write(agent, first_offset, received_at, record, &id)?;
+        Ok(Merged::Changed(before))
+    }
+
+    fn write(
+        &mut self,
+        agent: &Agent,
+        first_offset: SignedDuration,
+        received_at: Timestamp,
+        record: &Record,
+        id: &str,
+    ) -> Result<(), StoreError> {
+        let ours = |time: Timestamp, offset: SignedDuration| us(time.saturating_add(offset).unwrap_or(time));
+        let peer = record.peer.as_ref().map_or("", |peer| peer.host.as_str());
+        self.connection
+            .prepare_cached(
+                "INSERT INTO probes (id, revision, agent, region, service, route, direction, outcome, stage,
+                     class, reason, peer, accepted, offset_us, started_at, due_at, visible_at, received_at,
+                     record)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)
+                 ON CONFLICT (id) DO UPDATE SET revision = excluded.revision, region = excluded.region,
+                     service = excluded.service, route = excluded.route, direction = excluded.direction,
+                     outcome = excluded.outcome, stage = excluded.stage, class = excluded.class,
+                     reason = excluded.reason, peer = excluded.peer, accepted = excluded.accepted,
+                     started_at = excluded.started_at, due_at = excluded.due_at,
+                     visible_at = excluded.visible_at, received_at = excluded.received_at,
+                     record = excluded.record",
+            )?
+            .execute(params![
+                id,
+                record.revision,
+                agent.name.as_str(),
+                agent.region.as_str(),
+                record.service.as_str(),
+                record.route.as_str(),
+                record.direction.as_str(),
+                record.verdict.outcome.as_str(),
+                record.verdict.stage.map(mailsonar_protocol::Stage::as_str),
+                record.verdict.class.map(mailsonar_protocol::Class::as_str),
+                record.verdict.reason.as_str(),
+                peer,
+                i64::from(record.accepted.is_some()),
+                i64::try_from(first_offset.as_micros()).unwrap_or(0),
+                ours(record.started_at, first_offset),
+                ours(record.due_at, first_offset),
+                record.arrival.as_ref().map(|arrival| ours(arrival.visible_at, agent.offset)),
+                us(received_at),
+                serde_json::to_string(record)?,
+            ])?;
+        Ok(())
+    }
+
+    /// One probe.
+    pub fn probe(&self, id: ProbeId) -> Result<Option<StoredProbe>, StoreError> {
+        let mut statement = self.connection.prepare_cached(&format!("{SELECT} WHERE id = ?1"))?;
+        let mut rows = statement.query([id.to_string()])?;
+        rows.next()?.map(read).transpose()
+    }
+
+    /// Probes, newest first.
+    pub fn probes(&self, query: &ProbeQuery) -> Result<Vec<StoredProbe>, StoreError> {
+        let mut conditions = vec!["1 = 1".to_owned()];
+        let mut values: Vec<Box<dyn ToSql>> = Vec::new();
+        let mut and = |condition: &str, value: Option<Box<dyn ToSql>>| {
+            if let Some(value) = value {
+                values.push(value);
+                conditions.push(format!("{condition} ?{}", values.len()));
+            }
+        };
+        let text = |text: Option<&str>| text.map(|text| Box::new(text.to_owned()) as Box<dyn ToSql>);
+        let micros = |time: Option<Timestamp>| time.map(|time| Box::new(us(time)) as Box<dyn ToSql>);
+        let after = query.after;
+        and("service =", text(query.service.as_ref().map(ServiceName::as_str)));
+        and("route =", text(query.route.as_ref().map(RouteName::as_str)));
+        and("region =", text(query.region.as_ref().map(Region::as_str)));
+        and("outcome =", text(query.outcome.map(Outcome::as_str)));
+        and("started_at >=", micros(query.since));
+        and("started_at <=", micros(after.map(|after| after.started_at)));
+        if let Some(Cursor { started_at, probe }) = after {
+            values.extend([Box::new(us(started_at)) as Box<dyn ToSql>, Box::new(probe.to_string())]);
+            conditions.push(format!("(started_at < ?{} OR id < ?{})", values.len() - 1, values.len()));
+        }
+        let sql = format!(
+            "{SELECT} WHERE {} ORDER BY started_at DESC, id DESC LIMIT {}",
+            conditions.join(" AND "),
+            query.limit
+        );
+        let mut statement = self.connection.prepare(&sql)?;
+        let mut rows = statement.query(rusqlite::params_from_iter(values))?;
+        let mut probes = Vec::new();
+        while let Some(row) = rows.next()? {
+            probes.push(read(row)?);
+        }
+        Ok(probes)
+    }
+
+    /// What is under way, by lane.
+    pub fn in_flight(&self) -> Result<Vec<InFlight>, StoreError> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT service, route, direction, region, COUNT(*), MIN(started_at) FROM probes
+             WHERE outcome = 'in_flight' GROUP BY service, route, direction, region",
+        )?;
+        let rows = statement.query_map([], |row| {
+            Ok(InFlight {
+                service: row.get(0)?,
+                route: row.get(1)?,
+                direction: row.get(2)?,
+                region: row.get(3)?,
+                count: row.get(4)?,
+                oldest: time(row.get(5)?),
+            })
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// When a message of this lane was last seen to arrive.
+    pub fn last_delivered(
+        &self,
+        agent: &AgentName,
+        service: &ServiceName,
+        route: &RouteName,
+        direction: Direction,
+    ) -> Result<Option<Timestamp>, StoreError> {
+        let found: Option<i64> = self
+            .connection
+            .prepare_cached(
+                "SELECT visible_at FROM probes WHERE agent = ?1 AND service = ?2 AND route = ?3
+                 AND direction = ?4 AND visible_at IS NOT NULL AND outcome IN ('delivered', 'late')
+                 ORDER BY started_at DESC LIMIT 1",
+            )?
+            .query_row([agent.as_str(), service.as_str(), route.as_str(), direction.as_str()], |row| {
+                row.get(0)
+            })
+            .optional()?;
+        Ok(found.map(time))
+    }
+}
+
+const SELECT: &str = "SELECT agent, region, started_at, received_at, offset_us, record FROM probes";
+
+fn read(row: &Row<'_>) -> Result<StoredProbe, StoreError> {
+    Ok(StoredProbe {
+        agent: word(&row.get::<_, String>(0)?)?,
+        region: word(&row.get::<_, String>(1)?)?,
+        started_at: time(row.get(2)?),
+        received_at: time(row.get(3)?),
+        offset: SignedDuration::from_micros(row.get(4)?),
+        record: serde_json::from_str(&row.get::<_, String>(5)?)?,
+    })
+}

@@ -1,0 +1,31 @@
+//! Forgetting, in slices small enough to delay nobody.
+
+use jiff::Timestamp;
+
+use super::{Store, StoreError, us};
+
+/// The most rows of a table one slice removes.
+pub(crate) const SLICE: u32 = 500;
+
+impl Store {
+    /// Removes one slice of what started before `horizon` and is no longer needed. True if there is
+    /// more. Open incidents, and pages still owed, stay whatever their age.
+    pub fn sweep(&mut self, horizon: Timestamp) -> Result<bool, StoreError> {
+        let horizon = us(horizon);
+        let mut full = false;
+        for sql in [
+            "DELETE FROM probes WHERE id IN
+                 (SELECT id FROM probes WHERE started_at < ?1 ORDER BY started_at LIMIT ?2)",
+            "DELETE FROM outbox WHERE id IN
+                 (SELECT id FROM outbox WHERE state <> 'pending' AND done_at < ?1 AND incident IN
+                     (SELECT id FROM incidents WHERE state = 'resolved' AND resolved_at < ?1) LIMIT ?2)",
+            "DELETE FROM incidents WHERE id IN
+                 (SELECT id FROM incidents WHERE state = 'resolved' AND resolved_at < ?1
+                     AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.incident = incidents.id) LIMIT ?2)",
+        ] {
+            let gone = self.connection.prepare_cached(sql)?.execute((horizon, SLICE))?;
+            full |= gone >= SLICE as usize;
+        }
+        Ok(full)
+    }
+}

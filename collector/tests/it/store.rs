@@ -1,0 +1,199 @@
+//! The store: order and repetition change nothing, a full disk is survived, old things go.
+
+use jiff::SignedDuration;
+use mailsonar_collector::store::{Desk, Hello, ProbeQuery, Store, StoreError, StoredProbe};
+use mailsonar_protocol::*;
+use proptest::prelude::*;
+
+use crate::harness::*;
+
+/// What each probe goes through.
+fn life(id: u128) -> Vec<Record> {
+    let end = match id % 3 {
+        0 => Outcome::Delivered,
+        1 => Outcome::Lost,
+        _ => Outcome::Unreachable,
+    };
+    let started = i64::try_from(id).expect("few") * 10;
+    let mut life = vec![record(id, 1, started, Outcome::InFlight), record(id, 2, started, end)];
+    if end == Outcome::Lost {
+        life.push(record(id, 3, started, Outcome::Late));
+    }
+    life
+}
+
+fn content(batches: &[Vec<Record>]) -> Vec<(StoredProbe, String)> {
+    let mut store = Store::in_memory().expect("a store");
+    for records in batches {
+        let Batch { agent, region, software, routes, health, .. } = batch(5_000, Vec::new());
+        let hello = Hello {
+            name: agent,
+            region,
+            software,
+            sent_at: at(5_000),
+            received_at: at(5_000),
+            routes,
+            health,
+        };
+        let (agent, _) = store.hear(hello).expect("heard");
+        for record in records {
+            store.merge(&agent, at(5_000), record).expect("merged");
+        }
+    }
+    let all = store.probes(&ProbeQuery { limit: 1_000, ..ProbeQuery::default() }).expect("read");
+    all.into_iter()
+        .map(|probe| (probe.clone(), serde_json::to_string(&probe.record).expect("JSON")))
+        .collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn any_order_with_any_repetition_gives_the_same_store(
+        order in Just((0..12).flat_map(life).collect::<Vec<_>>()).prop_shuffle(),
+        again in prop::collection::vec(0_usize..28, 0..40),
+        size in 1_usize..7,
+    ) {
+        let told_once: Vec<Vec<Record>> = (0..12).map(life).collect();
+        let repeated = again.iter().map(|&at| order[at % order.len()].clone());
+        let everything: Vec<Record> = order.iter().cloned().chain(repeated).collect();
+        let batches: Vec<Vec<Record>> = everything.chunks(size).map(<[Record]>::to_vec).collect();
+        prop_assert_eq!(content(&batches), content(&told_once));
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_is_said_stops_the_evaluation_and_is_survived() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = Store::open(&directory.path().join("c.db")).expect("a store");
+    let served = Served::with(configured(""), Hand::at(10), store).await;
+    served.take(&batch(10, vec![record(1, 1, 0, Outcome::Delivered)])).await;
+    served.collector.tick(at(10)).await;
+    assert_eq!(served.get("/readyz").await.0, 200);
+
+    served.desk.run::<_, StoreError, _>(|store| store.cap_pages(Some(1))).await.expect("capped");
+    let many: Vec<Record> = (100..1_000).map(|id| record(id, 1, 0, Outcome::Delivered)).collect();
+    let (status, body) = served.post(TOKEN, &batch(10, many.clone())).await;
+    assert_eq!(status, 503, "{body}");
+    assert!(body["error"].as_str().expect("words").contains("full"), "{body}");
+    served.collector.tick(at(11)).await;
+    let (status, body) = served.get("/readyz").await;
+    assert_eq!(status, 503);
+    assert!(body.contains("full") && body.contains("stopped"), "{body}");
+    assert_eq!(served.collector.evaluated_at(), Some(at(10)), "the evaluation stands");
+    assert_eq!(served.get("/healthz").await.0, 200, "the process lives");
+    assert_eq!(served.probes().await, 1, "nothing of the batch was kept");
+
+    served.desk.run::<_, StoreError, _>(|store| store.cap_pages(None)).await.expect("lifted");
+    served.collector.tick(at(12)).await;
+    assert_eq!(served.get("/readyz").await.0, 200);
+    assert_eq!(served.collector.evaluated_at(), Some(at(12)));
+    served.take(&batch(10, many)).await;
+}
+
+#[tokio::test]
+async fn a_job_that_fails_keeps_nothing_and_spoils_no_other() {
+    let desk = Desk::thread(Store::in_memory().expect("a store")).expect("a thread");
+    let put = |id: u128, fail: bool| {
+        desk.run(move |store| {
+            let Batch { agent, region, software, sent_at, routes, health, .. } = batch(10, Vec::new());
+            let hello =
+                Hello { name: agent, region, software, sent_at, received_at: sent_at, routes, health };
+            let (agent, _) = store.hear(hello)?;
+            store.merge(&agent, at(10), &record(id, 1, 0, Outcome::Delivered))?;
+            // Something that is no trouble of the store's must not be taken for it.
+            if fail {
+                store.probes(&ProbeQuery { limit: 1, ..ProbeQuery::default() })?;
+                return Err(Failed(None));
+            }
+            Ok(())
+        })
+    };
+    let results = futures::future::join_all((0..200).map(|id| put(id, id % 5 == 0))).await;
+    assert_eq!(results.iter().filter(|result| result.is_err()).count(), 40);
+    let query = ProbeQuery { limit: 1_000, ..ProbeQuery::default() };
+    let kept = desk.run::<_, StoreError, _>(move |store| store.probes(&query)).await.expect("read");
+    assert_eq!(kept.len(), 160);
+    assert_eq!(desk.trouble(), None);
+}
+
+/// A failure that may be the store's.
+#[derive(Debug)]
+struct Failed(Option<StoreError>);
+
+impl From<StoreError> for Failed {
+    fn from(error: StoreError) -> Self {
+        Self(Some(error))
+    }
+}
+
+impl mailsonar_collector::store::Failure for Failed {
+    fn trouble(&self) -> Option<&StoreError> {
+        self.0.as_ref()
+    }
+}
+
+#[tokio::test]
+async fn a_job_that_panics_fails_and_the_next_one_runs() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let desk = Desk::thread(Store::open(&directory.path().join("c.db")).expect("a store")).expect("threads");
+    let panicked = desk.run::<(), StoreError, _>(|_| panic!("a job that panics, as this test wants")).await;
+    assert!(panicked.expect_err("it fails").to_string().contains("interrupted"));
+    assert_eq!(desk.run::<_, StoreError, _>(|store| store.owed()).await, Ok(0));
+    desk.try_again().await.expect("nothing is wrong with the store");
+    assert_eq!(desk.trouble(), None);
+}
+
+#[tokio::test]
+async fn a_long_answer_delays_no_agent() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = Store::open(&directory.path().join("c.db")).expect("a store");
+    let served = Served::with(configured(""), Hand::at(10), store).await;
+    let (go_on, wait) = std::sync::mpsc::channel::<()>();
+    let desk = served.desk.clone();
+    let asking = tokio::spawn(async move {
+        desk.read(move |store| {
+            let before = store.probes(&ProbeQuery { limit: 10, ..ProbeQuery::default() })?.len();
+            let _ = wait.recv();
+            Ok(before)
+        })
+        .await
+    });
+    served.take(&batch(10, vec![record(1, 1, 0, Outcome::Delivered)])).await;
+    go_on.send(()).expect("it waits");
+    asking.await.expect("it ends").expect("it is answered");
+    assert_eq!(served.probes().await, 1, "what is committed is seen");
+}
+
+#[test]
+fn what_is_old_goes_in_slices_and_the_rest_stays() {
+    let mut store = Store::in_memory().expect("a store");
+    let Batch { agent, region, software, routes, health, .. } = batch(0, Vec::new());
+    let hello = Hello { name: agent, region, software, sent_at: at(0), received_at: at(0), routes, health };
+    let (agent, _) = store.hear(hello).expect("heard");
+    for id in 0..1_200_u32 {
+        let started = if id < 1_100 { -1_000 } else { 0 };
+        store.merge(&agent, at(0), &record(id.into(), 1, started, Outcome::Delivered)).expect("merged");
+    }
+    let horizon = at(0) - SignedDuration::from_secs(500);
+    let mut slices = 1;
+    while store.sweep(horizon).expect("swept") {
+        slices += 1;
+    }
+    assert_eq!(slices, 3);
+    let rest = store.probes(&ProbeQuery { limit: 2_000, ..ProbeQuery::default() }).expect("read");
+    assert_eq!(rest.len(), 100);
+}
+
+#[test]
+fn a_store_of_a_newer_version_is_left_alone() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("c.db");
+    drop(Store::open(&path).expect("a store"));
+    let connection = rusqlite::Connection::open(&path).expect("opened");
+    connection.pragma_update(None, "user_version", 99).expect("raised");
+    drop(connection);
+    let error = Store::open(&path).expect_err("refused").to_string();
+    assert!(error.contains("newer") && error.contains("99"), "{error}");
+}
