@@ -6,7 +6,7 @@
 //! but not the count. While there are recent refusals, an attempt is written down before it is made: one
 //! that is cut short by a crash counts as refused.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -40,41 +40,40 @@ pub struct Breaker {
     clock: SharedClock,
     per_hour: usize,
     under_way: UnderWay,
-    ended: Arc<Notify>,
+    told: Arc<Notify>,
 }
 
-/// The attempts under way in this process, with their rows where they were written ahead.
-type UnderWay = Arc<Mutex<HashMap<AccountName, HashMap<Uuid, Option<i64>>>>>;
+/// The attempts of each account.
+type UnderWay = Arc<Mutex<HashMap<AccountName, Attempts>>>;
 
-/// Leave to try one sign-in. Must be told how it went; dropped without, it counts as no attempt.
+/// The attempts of one account in this process.
+#[derive(Debug, Default)]
+struct Attempts {
+    /// Those under way. What of them was written ahead is no refusal yet.
+    live: HashSet<Uuid>,
+    /// How many have ended: one that ends while the ledger is read is in neither count.
+    ended: u64,
+}
+
+/// Leave to try one sign-in. Must be told how it went; dropped without, it counts as no attempt unless
+/// it was written ahead.
 #[derive(Debug)]
 pub struct Permit {
     id: Uuid,
     account: AccountName,
+    written: bool,
     under_way: UnderWay,
-    ended: Arc<Notify>,
-}
-
-impl Permit {
-    fn row(&self) -> Option<i64> {
-        let under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
-        under_way.get(&self.account)?.get(&self.id).copied().flatten()
-    }
-
-    fn set_row(&self, row: i64) {
-        let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
-        under_way.entry(self.account.clone()).or_default().insert(self.id, Some(row));
-    }
+    told: Arc<Notify>,
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
         let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(attempts) = under_way.get_mut(&self.account) {
-            attempts.remove(&self.id);
-        }
+        let attempts = under_way.entry(self.account.clone()).or_default();
+        attempts.live.remove(&self.id);
+        attempts.ended += 1;
         drop(under_way);
-        self.ended.notify_waiters();
+        self.told.notify_waiters();
     }
 }
 
@@ -159,7 +158,7 @@ pub fn permit(refused: &[Refusal], under_way: usize, per_hour: usize, now: Times
 impl Breaker {
     /// A breaker that allows `per_hour` refusals.
     pub fn new(ledger: Ledger, clock: SharedClock, per_hour: usize) -> Self {
-        Self { ledger, clock, per_hour, under_way: Arc::default(), ended: Arc::default() }
+        Self { ledger, clock, per_hour, under_way: Arc::default(), told: Arc::default() }
     }
 
     /// Leave to sign in now, or the trouble that says until when not, and why. Waits a while for others
@@ -169,7 +168,7 @@ impl Breaker {
         tokio::pin!(deadline);
         loop {
             // Registered before the count is looked at, so that no ending is missed.
-            let ended = self.ended.notified();
+            let ended = self.told.notified();
             if let Some(permit) = self.try_ask(account, stage).await? {
                 return Ok(permit);
             }
@@ -184,40 +183,62 @@ impl Breaker {
     }
 
     async fn try_ask(&self, account: &AccountName, stage: Stage) -> Result<Option<Permit>, Trouble> {
-        let now = self.clock.now();
-        let rows = self.refusals(account, now).await.map_err(|error| own(stage, &error))?;
-        let (permit, refused) = {
-            let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
-            let attempts = under_way.entry(account.clone()).or_default();
-            // What was written ahead and is still under way is no refusal yet.
-            let is_ended = |row: &i64| !attempts.values().any(|attempt| attempt.as_ref() == Some(row));
-            let refused: Vec<_> = rows.into_iter().filter(|(row, _)| is_ended(row)).map(|(_, r)| r).collect();
-            match permit(&refused, attempts.len(), self.per_hour, now) {
-                Ok(()) => {}
-                Err(Hold::Busy) => return Ok(None),
-                Err(Hold::Until(until)) => return Err(held(stage, refused.len(), until, now)),
-            }
+        loop {
+            let ended = self.attempts(account, |attempts| attempts.ended);
+            let now = self.clock.now();
+            let rows = self.refusals(account, now).await.map_err(|error| own(stage, &error))?;
             let id = Uuid::new_v4();
-            attempts.insert(id, None);
-            let (under_way, ended) = (self.under_way.clone(), self.ended.clone());
-            (Permit { id, account: account.clone(), under_way, ended }, refused)
-        };
-        if !refused.is_empty() {
-            permit.set_row(self.write(account, now).await.map_err(|error| own(stage, &error))?);
+            let asked = self.attempts(account, |attempts| {
+                let refused =
+                    rows.into_iter().filter(|(row, _)| !attempts.live.contains(row)).map(|(_, r)| r);
+                let refused: Vec<_> = refused.collect();
+                let asked = permit(&refused, attempts.live.len(), self.per_hour, now);
+                let is_current = attempts.ended == ended;
+                if asked.is_ok() && is_current {
+                    attempts.live.insert(id);
+                }
+                is_current.then_some((asked, refused.len()))
+            });
+            // What ended while the ledger was read is in neither count: count again.
+            let Some((asked, refused)) = asked else { continue };
+            return match asked {
+                Ok(()) => self.permitted(account, id, refused > 0, stage).await.map(Some),
+                Err(Hold::Busy) => Ok(None),
+                Err(Hold::Until(until)) => Err(held(stage, refused, until, now)),
+            };
         }
-        Ok(Some(permit))
+    }
+
+    fn attempts<R>(&self, account: &AccountName, look: impl FnOnce(&mut Attempts) -> R) -> R {
+        let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+        look(under_way.entry(account.clone()).or_default())
+    }
+
+    async fn permitted(
+        &self,
+        account: &AccountName,
+        id: Uuid,
+        write_ahead: bool,
+        stage: Stage,
+    ) -> Result<Permit, Trouble> {
+        let (under_way, told) = (self.under_way.clone(), self.told.clone());
+        let permit = Permit { id, account: account.clone(), written: write_ahead, under_way, told };
+        if write_ahead {
+            self.write(&permit).await.map_err(|error| own(stage, &error))?;
+        }
+        Ok(permit)
     }
 
     /// Tells how it went.
     pub async fn tell(&self, permit: Permit, how: SignedIn) {
-        let (account, row) = (&permit.account, permit.row());
-        let told = match (how, row) {
-            (SignedIn::Refused, None) => self.write(account, self.clock.now()).await.map(drop),
-            (SignedIn::Undecided, Some(row)) => self.erase(row).await,
-            (SignedIn::Taken, Some(row)) => self.settle(account, row).await,
+        let told = match (how, permit.written) {
+            (SignedIn::Refused, false) => self.write(&permit).await,
+            (SignedIn::Undecided, true) => self.erase(&permit).await,
+            (SignedIn::Taken, true) => self.settle(&permit).await,
             _ => Ok(()),
         };
         if let Err(error) = told {
+            let account = &permit.account;
             tracing::error!(%account, %error, "how a sign-in went could not be written down");
         }
     }
@@ -226,7 +247,7 @@ impl Breaker {
         &self,
         account: &AccountName,
         now: Timestamp,
-    ) -> Result<Vec<(i64, Refusal)>, DeskError> {
+    ) -> Result<Vec<(Uuid, Refusal)>, DeskError> {
         let (account, since) = (account.clone(), now.saturating_sub(HOUR).unwrap_or(now).as_microsecond());
         self.ledger
             .desk()
@@ -235,44 +256,49 @@ impl Breaker {
                     "SELECT id, at_us, settled FROM sign_in WHERE account = ?1 AND at_us > ?2 ORDER BY at_us";
                 let mut query = db.prepare_cached(sql)?;
                 let rows = query.query_map((account.as_str(), since), |row| {
+                    let id = Uuid::parse_str(&row.get::<_, String>(0)?).unwrap_or_default();
                     let at = Timestamp::from_microsecond(row.get(1)?).unwrap_or_default();
-                    Ok((row.get(0)?, Refusal { at, settled: row.get(2)? }))
+                    Ok((id, Refusal { at, settled: row.get(2)? }))
                 })?;
                 Ok(rows.collect::<rusqlite::Result<_>>()?)
             })
             .await
     }
 
-    /// A sign-in was taken: its own row goes, and the refusals before it are spread no more.
-    async fn settle(&self, account: &AccountName, row: i64) -> Result<(), DeskError> {
-        let account = account.clone();
+    async fn write(&self, permit: &Permit) -> Result<(), DeskError> {
+        let (id, account, now) = (permit.id.to_string(), permit.account.clone(), self.clock.now());
+        let (at, old) = (now.as_microsecond(), now.saturating_sub(HOUR * 2).unwrap_or(now).as_microsecond());
         self.ledger
             .desk()
             .run(move |db| {
-                db.execute("DELETE FROM sign_in WHERE id = ?1", [row])?;
-                db.execute("UPDATE sign_in SET settled = 1 WHERE account = ?1", [account.as_str()])?;
+                db.execute("DELETE FROM sign_in WHERE at_us < ?1", [old])?;
+                let sql = "INSERT INTO sign_in (id, account, at_us) VALUES (?1, ?2, ?3)";
+                db.execute(sql, (id, account.as_str(), at))?;
                 Ok(())
             })
             .await
     }
 
-    async fn write(&self, account: &AccountName, at: Timestamp) -> Result<i64, DeskError> {
-        let account = account.clone();
-        let (at, old) = (at.as_microsecond(), at.saturating_sub(HOUR * 2).unwrap_or(at).as_microsecond());
+    async fn erase(&self, permit: &Permit) -> Result<(), DeskError> {
+        let id = permit.id.to_string();
+        self.ledger
+            .desk()
+            .run(move |db| Ok(db.execute("DELETE FROM sign_in WHERE id = ?1", [id])?))
+            .await
+            .map(drop)
+    }
+
+    /// A sign-in was taken: its own row goes, and the refusals before it are spread no more.
+    async fn settle(&self, permit: &Permit) -> Result<(), DeskError> {
+        let (id, account) = (permit.id.to_string(), permit.account.clone());
         self.ledger
             .desk()
             .run(move |db| {
-                db.execute("DELETE FROM sign_in WHERE at_us < ?1", [old])?;
-                db.execute("INSERT INTO sign_in (account, at_us) VALUES (?1, ?2)", (account.as_str(), at))?;
-                Ok(db.last_insert_rowid())
+                db.execute("DELETE FROM sign_in WHERE id = ?1", [id])?;
+                db.execute("UPDATE sign_in SET settled = 1 WHERE account = ?1", [account.as_str()])?;
+                Ok(())
             })
             .await
-    }
-
-    async fn erase(&self, row: i64) -> Result<(), DeskError> {
-        let erase =
-            move |db: &rusqlite::Connection| Ok(db.execute("DELETE FROM sign_in WHERE id = ?1", [row])?);
-        self.ledger.desk().run(erase).await.map(drop)
     }
 }
 

@@ -26,12 +26,12 @@ const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// Probes a mail service from one place: sends tagged messages and times their arrival.
 #[derive(Parser)]
-#[command(name = "mailsonar-agent", version, max_term_width = 100)]
+#[command(name = "mailsonar-agent", version)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
-    /// How logs are written, to standard error. The level is in `MAILSONAR_LOG` (default: info).
-    #[arg(long, value_enum, default_value = "text", global = true)]
+    /// How logs are written, to standard error. The environment's `MAILSONAR_LOG` has the level (default: info).
+    #[arg(long, value_enum, default_value = "text", global = true, display_order = 1_000)]
     log_format: LogFormat,
 }
 
@@ -106,7 +106,10 @@ enum LogFormat {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return misused(&error),
+    };
     // The last resort of the libraries; our own TLS names its provider itself.
     rustls::crypto::ring::default_provider().install_default().ok();
     match arguments.command {
@@ -119,6 +122,18 @@ fn main() -> ExitCode {
             told(one(&check), Status::Unknown as u8)
         }
         Command::Config { command: ConfigCommand::Check { file } } => told(config_check(&file.config), 2),
+    }
+}
+
+/// Shows the usage. A plugin that is called wrongly must not say "critical": for `check` that is
+/// "unknown".
+fn misused(error: &clap::Error) -> ExitCode {
+    error.print().ok();
+    let is_check = std::env::args().nth(1).is_some_and(|word| word == "check");
+    match (error.use_stderr(), is_check) {
+        (false, _) => ExitCode::SUCCESS,
+        (true, true) => ExitCode::from(Status::Unknown as u8),
+        (true, false) => ExitCode::from(2),
     }
 }
 

@@ -150,7 +150,7 @@ mod tests {
 
     #[test]
     fn turns_are_an_interval_apart_and_always_ahead() {
-        let (interval, phase) = (Duration::from_secs(60), SignedDuration::from_secs(17));
+        let (interval, phase) = (Duration::from_mins(1), SignedDuration::from_secs(17));
         assert_eq!(next_turn(at(0), interval, phase), at(17));
         assert_eq!(next_turn(at(16), interval, phase), at(17));
         assert_eq!(next_turn(at(17), interval, phase), at(77));
@@ -159,7 +159,7 @@ mod tests {
 
     #[test]
     fn regions_and_routes_have_their_own_stable_phases() {
-        let interval = Duration::from_secs(60);
+        let interval = Duration::from_mins(1);
         let of = |region: &str, route: &str| {
             phase(&region.parse().expect("a name"), &route.parse().expect("a name"), interval)
         };

@@ -270,7 +270,13 @@ impl Http {
             .tcp_nodelay(true);
         if let Some(path) = &config.ca_file {
             let pem = std::fs::read(path).map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))?;
-            for certificate in reqwest::Certificate::from_pem_bundle(&pem)? {
+            let certificates = reqwest::Certificate::from_pem_bundle(&pem)?;
+            anyhow::ensure!(
+                !certificates.is_empty(),
+                "{}: there is no certificate in it (PEM)",
+                path.display()
+            );
+            for certificate in certificates {
                 builder = builder.add_root_certificate(certificate);
             }
         }

@@ -77,21 +77,11 @@ fn main() -> Result<()> {
     let what = "records made durable, over HTTP on loopback, gzip, SQLite with synchronous=FULL";
     report::introduce("mailsonar-collector", "ingest", what, &options.dir)?;
     println!("  program  {PROGRAM}\n");
-    let columns = [
-        "agents",
-        "batches",
-        "records/s",
-        "batches/s",
-        "p50 ms",
-        "p99 ms",
-        "max ms",
-        "collector us",
-        "collector %",
-        "client us",
-        "peak MiB",
-        "KiB sent",
-    ];
-    let table = Table::new(8, "records", &columns);
+    let columns = "agents|batches|records/s|batches/s|p50 ms|p99 ms|max ms|collector us|collector %|client us|\
+                   peak MiB|KiB sent";
+    let table = Table::new(8, "records", columns);
+    // reqwest wants one even for plain HTTP; it is an error only if there is one already
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Runtime::new()?;
     for &records in &options.records {
         for &agents in &options.agents {
@@ -286,32 +276,12 @@ fn spread(number: usize) -> Uuid {
 }
 
 /// A probe as a real one looks: accepted and on its way, or (revised) delivered.
-fn record(id: usize, revised: bool, now: Timestamp) -> Result<Record> {
-    use Stage::{Auth, Connect, Data, Envelope, Greeting, Resolve, Retrieve, Tls, Verify};
-    let id = spread(id);
-    let started_at = now - SignedDuration::from_secs(5);
-    let at = |millis| started_at + SignedDuration::from_millis(millis);
-    let stage = |(stage, took_us)| StageTime { stage, took_us };
-    let submission = [
-        (Resolve, 1_204),
-        (Connect, 11_873),
-        (Tls, 25_410),
-        (Greeting, 24_032),
-        (Auth, 18_310),
-        (Envelope, 31_744),
-        (Data, 88_120),
-    ];
-    let retrieval = [(Retrieve, 14_231), (Verify, 212)];
-    let told = submission.into_iter().chain(retrieval.into_iter().filter(|_| revised));
-    let arrival = Arrival {
-        visible_at: at(1_405),
-        seen_by: SeenBy::Noop,
-        uncertainty_us: 48_200,
-        folder: "INBOX".into(),
-        junk: false,
-        copy: (1_795_518_000, 4_711),
-        intact: true,
-    };
+fn record(number: usize, revised: bool, now: Timestamp) -> Result<Record> {
+    let id = spread(number);
+    // times differ from probe to probe, or they would compress too well
+    let own = i64::try_from(id.as_u128() % 997)?;
+    let started_at = now - SignedDuration::from_millis(5_000 + own);
+    let at = |millis: i64| started_at + SignedDuration::from_micros(millis * 1_000 + own);
     let (outcome, reason) =
         if revised { (Outcome::Delivered, "arrived in time") } else { (Outcome::InFlight, "") };
     Ok(Record {
@@ -319,36 +289,54 @@ fn record(id: usize, revised: bool, now: Timestamp) -> Result<Record> {
         revision: if revised { 3 } else { 2 },
         service: "acme".parse()?,
         reference: None,
-        route: format!("route{}", id.as_u128() % 5).parse()?,
+        route: format!("route{}", number % ROUTES).parse()?,
         direction: Direction::Loop,
         door: Door::Submission,
         confirmation: false,
         scheduled_at: started_at,
         started_at,
         due_at: at(300_201),
-        stages: told.map(stage).collect(),
-        peer: Some(Peer {
-            host: "smtp.acme.example".into(),
-            address: Some([192, 0, 2, 25].into()),
-            port: 587,
-            tls: Some("TLSv1.3 TLS13_AES_256_GCM_SHA384".into()),
-            certificate_expires_at: Some(started_at + SignedDuration::from_hours(24 * 60)),
-        }),
+        stages: stages(own.unsigned_abs(), revised),
+        peer: Some(peer(now)),
         accepted: Some(Acceptance {
             at: at(201),
-            reply: "250 2.0.0 Ok: queued as 7C0019C20F9".into(),
-            queue_id: Some("7C0019C20F9".into()),
+            reply: format!("250 2.0.0 Ok: queued as 7C0019C{own:04}").as_str().into(),
+            queue_id: Some(format!("7C0019C{own:04}").as_str().into()),
         }),
-        arrival: revised.then_some(arrival),
+        arrival: revised.then(|| arrival(at(1_405), number)),
         duplicates: 0,
         searched_at: None,
         evidence: Vec::new(),
-        verdict: Verdict {
-            outcome,
-            stage: None,
-            class: None,
-            reason: Text::new(reason),
-            at: at(if revised { 1_420 } else { 201 }),
-        },
+        verdict: Verdict { outcome, stage: None, class: None, reason: Text::new(reason), at: at(1_420) },
     })
+}
+
+fn stages(own: u64, revised: bool) -> Vec<StageTime> {
+    use Stage::{Auth, Connect, Data, Envelope, Greeting, Resolve, Retrieve, Tls, Verify};
+    let submission = [Resolve, Connect, Tls, Greeting, Auth, Envelope, Data];
+    let retrieval = [Retrieve, Verify];
+    let told = submission.into_iter().chain(retrieval.into_iter().filter(|_| revised));
+    told.zip(1_u64..).map(|(stage, nth)| StageTime { stage, took_us: nth * 4_000 + own * nth }).collect()
+}
+
+fn peer(now: Timestamp) -> Peer {
+    Peer {
+        host: "smtp.acme.example".into(),
+        address: Some([192, 0, 2, 25].into()),
+        port: 587,
+        tls: Some("TLSv1.3 TLS13_AES_256_GCM_SHA384".into()),
+        certificate_expires_at: Some(now + SignedDuration::from_hours(24 * 60)),
+    }
+}
+
+fn arrival(visible_at: Timestamp, number: usize) -> Arrival {
+    Arrival {
+        visible_at,
+        seen_by: SeenBy::Noop,
+        uncertainty_us: 48_200,
+        folder: "INBOX".into(),
+        junk: false,
+        copy: (1_795_518_000, u32::try_from(number).unwrap_or(u32::MAX)),
+        intact: true,
+    }
 }

@@ -54,7 +54,22 @@ impl std::str::FromStr for Duration {
 
 impl<'de> Deserialize<'de> for Duration {
     fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
-        String::deserialize(reader)?.parse().map_err(de::Error::custom)
+        reader.deserialize_str(Written)
+    }
+}
+
+/// What is expected in a file: said in the error where it is something else.
+struct Written;
+
+impl de::Visitor<'_> for Written {
+    type Value = Duration;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(r#"a length of time such as "90s", "5m", "1h 30m" or "7d""#)
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Duration, E> {
+        text.parse().map_err(E::custom)
     }
 }
 

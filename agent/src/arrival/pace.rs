@@ -134,7 +134,7 @@ mod tests {
     const MEANS: Means = Means {
         brisk: true,
         can_idle: true,
-        idle: Duration::from_secs(240),
+        idle: Duration::from_mins(4),
         poll: Duration::from_secs(15),
         round_trip: Duration::from_micros(100),
     };
@@ -171,7 +171,7 @@ mod tests {
     #[test]
     fn nothing_due_is_waited_for_in_idle_and_without_idle_by_slow_polls() {
         let none = Awaited::default();
-        assert_eq!(wait(at(0), &none, &MEANS), Wait::Idle(Duration::from_secs(240)));
+        assert_eq!(wait(at(0), &none, &MEANS), Wait::Idle(Duration::from_mins(4)));
         let means = Means { can_idle: false, ..MEANS };
         assert_eq!(wait(at(0), &none, &means), Wait::Sleep(Duration::from_secs(15)));
     }

@@ -129,7 +129,12 @@ impl Reader<'_> {
             );
             return None;
         }
-        let tls = match settings.tls {
+        let Some(protection) = settings.tls else {
+            let remedy = "write tls = \"tls\" (from the first byte, best), \"starttls\", or \"plaintext\"";
+            self.fault(key, "does not say how it is protected", remedy);
+            return None;
+        };
+        let tls = match protection {
             EndpointTls::Tls => TlsMode::Tls(self.trust(key, settings.ca_file.as_deref())?),
             EndpointTls::Starttls => TlsMode::Starttls(self.trust(key, settings.ca_file.as_deref())?),
             EndpointTls::Plaintext => {
@@ -137,7 +142,7 @@ impl Reader<'_> {
                 TlsMode::Plaintext
             }
         };
-        let usual = if settings.tls == EndpointTls::Tls { ports.0 } else { ports.1 };
+        let usual = if protection == EndpointTls::Tls { ports.0 } else { ports.1 };
         Some(Endpoint { host: settings.host.clone(), port: settings.port.unwrap_or(usual), tls })
     }
 
@@ -425,6 +430,9 @@ impl Reader<'_> {
         };
         let token = self.secret("collector", &source)?;
         let ca_file = collector.ca_file.as_ref().map(|file| self.document.directory().join(file));
+        if ca_file.is_some() {
+            self.trust("collector", collector.ca_file.as_deref())?;
+        }
         Some(ship::Config { url, token, ca_file, heartbeat: collector.heartbeat.get() })
     }
 

@@ -139,7 +139,7 @@ pub(super) struct AccountSettings {
 pub(super) struct EndpointSettings {
     pub host: String,
     pub port: Option<u16>,
-    pub tls: EndpointTls,
+    pub tls: Option<EndpointTls>,
     pub ca_file: Option<PathBuf>,
 }
 

@@ -142,7 +142,7 @@ const MISTAKES: &[Mistake] = &[
         "\"imap.far.example\"",
         "{ host = \"imap.far.example\"",
         "accounts.far.imap",
-        &["missing field `tls`", "\"tls\"", "\"starttls\"", "\"plaintext\""],
+        &["does not say how it is protected", "\"tls\"", "\"starttls\"", "\"plaintext\""],
     ),
     ("agent = \"eu-1\"\n", "", "region", "", &["missing field `agent`"]),
     ("agent = \"eu-1\"", "agent = \"eu 1\"", "\"eu 1\"", "agent", &["not a name", "letters, digits"]),

@@ -19,7 +19,7 @@ CREATE INDEX probe_started ON probe (started_us);
 
 -- Sign-ins that were refused, or are under way while there were such: see breaker.rs.
 CREATE TABLE sign_in (
-    id      INTEGER PRIMARY KEY,
+    id      TEXT    PRIMARY KEY,
     account TEXT    NOT NULL,
     at_us   BIGINT  NOT NULL,
     settled INTEGER NOT NULL DEFAULT 0       -- 1 once a later sign-in was taken

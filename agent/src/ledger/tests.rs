@@ -3,11 +3,15 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 
 use jiff::SignedDuration;
 use mailsonar_protocol::{Class, Outcome, Stage};
 
 use super::*;
+use crate::casebook::Casebook;
+use crate::submit::Ending;
+use crate::trouble::Trouble;
 use crate::verdict::tests::{accepted_at, at, copy, failed, fresh, probe, seen};
 use crate::verdict::{Fact, Sighting, learn};
 
@@ -340,4 +344,65 @@ async fn times_come_back_to_the_microsecond() {
     assert_eq!(in_flight.values().next().expect("one").1.as_microsecond() % 1_000_000, 123_457);
     let outcome = ledger.case(probe(1)).await.expect("asked").expect("there").record.verdict.outcome;
     assert_eq!(outcome, Outcome::InFlight);
+}
+
+/// A refusal with so much evidence that it needs room of its own.
+fn long_story() -> Fact {
+    let trouble = Trouble::new(Stage::Data, Class::Permanent, "permanent", "x".repeat(1_000).as_str());
+    let asides = vec![trouble.clone(); 15];
+    Fact::Submitted { stages: Vec::new(), peer: None, asides, ending: Ending::Failed(trouble) }
+}
+
+/// The file may grow to so many pages; with `None` it stays as large as it is.
+async fn limit(ledger: &Ledger, pages: Option<u32>) {
+    let limit = move |db: &Connection| {
+        let now: u32 = db.query_row("PRAGMA page_count", [], |row| row.get(0))?;
+        let pages = pages.unwrap_or(now);
+        Ok(db.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |row| row.get::<_, u32>(0))?)
+    };
+    ledger.desk().run(limit).await.expect("limited");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_stops_the_sending_and_what_was_seen_is_kept_in_hand() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let ledger = file(&directory.path().join("ledger.db"));
+    let heard: Arc<Mutex<Vec<(ProbeId, u32)>>> = Arc::default();
+    let ears = heard.clone();
+    let listener = move |change: &Change| {
+        ears.lock().expect("not poisoned").push((change.after.probe, change.after.revision));
+    };
+    let clock = mailsonar_clock::SystemClock::shared();
+    let casebook = Casebook::new(ledger.clone(), clock, vec![Arc::new(listener)]);
+    let bob: AccountName = "bob".parse().expect("a name");
+
+    limit(&ledger, None).await;
+    let mut opened = 0;
+    let error = loop {
+        match casebook.open(&bob, fresh(opened + 1).record).await {
+            Ok(()) => opened += 1,
+            Err(error) => break error,
+        }
+        assert!(opened < 10_000, "the disk is never full");
+    };
+    assert!(opened > 0 && error.is_disk_trouble(), "{opened}: {error}");
+    let complaint = casebook.complaint().expect("it complains");
+    assert!(complaint.words.as_str().contains("full"), "{}", complaint.words);
+
+    let (revised, of) = (casebook.clone(), probe(1));
+    let learning = tokio::spawn(async move { revised.learn(of, long_story()).await });
+    tokio::time::sleep(std::time::Duration::from_millis(1_300)).await;
+    assert!(!learning.is_finished(), "it was tried twice, and is tried on");
+    assert!(casebook.complaint().is_some());
+
+    limit(&ledger, Some(100_000)).await;
+    let learned = learning.await.expect("no panic").expect("kept").expect("news");
+    assert_eq!((learned.revision, learned.verdict.outcome), (2, Outcome::Refused));
+    assert_eq!(casebook.complaint(), None);
+    casebook.open(&bob, fresh(opened + 1).record).await.expect("there is room again");
+
+    // Who listens hears of what is on disk, and of nothing else.
+    let mut expected: Vec<_> = (1..=opened).map(|number| (probe(number), 1)).collect();
+    expected.extend([(probe(1), 2), (probe(opened + 1), 1)]);
+    assert_eq!(*heard.lock().expect("not poisoned"), expected);
 }

@@ -146,7 +146,7 @@ fn a_check_speaks_json_and_the_language_of_nagios_too() {
     assert!(said.starts_with("MAILSONAR CRITICAL - loop: unreachable: "), "{said}");
     assert!(said.contains("connect") && said.matches('|').count() == 1, "{said}");
     let both = agent(&[&nagios as &[&str], &["--json"]].concat());
-    assert_eq!(code(&both), 2, "one or the other");
+    assert_eq!(code(&both), 3, "one or the other");
     assert!(err(&both).contains("cannot be used with"), "{}", err(&both));
 }
 

@@ -1,7 +1,10 @@
-//! The agent from outside: its examples, its program, and what must outlive a restart.
+//! The agent from outside: its examples, its program, its way to the collector, and what must outlive
+//! a restart.
 
 mod breaker;
 mod cli;
+mod collector;
 mod examples;
 mod help;
 mod place;
+mod serve;

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use mailsonar_protocol::{Outcome, Region};
 
 use super::facts::{OpenIncident, ShutMailbox, Stand, Subject};
-use super::vantage::{Sight, Vantage};
+use super::vantage::{References, Sight, Vantage};
 use super::votes::{Vote, votes};
 use super::{Config, words};
 use super::{Decision, Picture, Reason};
@@ -50,12 +50,14 @@ impl<'a> LegView<'a> {
         rules: &'a Config,
         now: Timestamp,
     ) -> Self {
+        let references = References::look(vantages, now);
         let mut regions: BTreeMap<&Region, RegionView<'a>> = BTreeMap::new();
         let mut unknown: Vec<&Region> = Vec::new();
         for Vantage { agent, sight } in vantages {
             let lanes = agent.lanes.iter().filter(|lane| lane.speaks_for(subject));
             let lanes: Vec<Vec<Vote<'a>>> =
                 lanes.map(|lane| votes(subject.leg, &agent.region, lane, stand.settled_until, now)).collect();
+            let lanes: Vec<Vec<Vote<'a>>> = lanes.into_iter().map(|lane| references.cleared(lane)).collect();
             if lanes.is_empty() {
                 continue;
             }
@@ -159,7 +161,8 @@ impl<'a> LegView<'a> {
         regions.dedup();
         let (rules, quorum) = (self.rules, self.rules.regions.min(self.regions.len()));
         // Those who saw it fail must see it work: who is left may never have been hit.
-        let seen_by_the_hit = open.failing.iter().any(|region| regions.contains(&region)) || open.failing.is_empty();
+        let seen_by_the_hit =
+            open.failing.iter().any(|region| regions.contains(&region)) || open.failing.is_empty();
         let enough = since.len() >= rules.successes && regions.len() >= quorum && seen_by_the_hit;
         let newest = since.iter().map(|vote| vote.sample.started_at).max()?;
         enough.then_some(newest)
@@ -190,9 +193,11 @@ fn lane_fails(lane: &[Vote<'_>], rules: &Config, alone: bool) -> bool {
 /// said before is of the past: a loop whose mail is not even accepted says nothing of receiving any more.
 fn speaks_now(lane: &[Vote<'_>]) -> bool {
     lane.first().is_some_and(|vote| {
-        let mut telling = vote.lane.samples.iter().filter(|sample| {
-            sample.outcome != Outcome::Unknown || *sample == vote.sample
-        });
+        let mut telling = vote
+            .lane
+            .samples
+            .iter()
+            .filter(|sample| sample.outcome != Outcome::Unknown || *sample == vote.sample);
         telling.next().is_some_and(|newest| newest == vote.sample)
     })
 }

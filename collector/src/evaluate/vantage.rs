@@ -1,10 +1,10 @@
 //! Which agents can be believed: an agent's own trouble must page nobody about the service (I6).
 
 use jiff::Timestamp;
-use mailsonar_protocol::{Direction, Outcome, Stage};
+use mailsonar_protocol::{Direction, Door, Outcome, Stage};
 
 use super::facts::{AgentFacts, Facts, Lane, Sample};
-use super::votes::horizon;
+use super::votes::{Vote, horizon};
 use super::{Config, Finding, FindingKind};
 
 /// How many of a lane's newest probes decide.
@@ -199,4 +199,41 @@ fn reference_trouble(vantages: &[Vantage<'_>], now: Timestamp) -> Option<Finding
                 a reference provider is in trouble"
             .into(),
     })
+}
+
+/// What the control routes say of the reference providers.
+///
+/// Between a reference's acceptance and a mailbox, and between the service and a reference's mailbox,
+/// either may have lost the message. Only a control probe that began later and arrived clears the
+/// reference of it; until there is one, the loss speaks against nobody.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct References {
+    are_watched: bool,
+    passed_at: Option<Timestamp>,
+}
+
+impl References {
+    /// Looks at every agent's control routes.
+    pub(super) fn look(vantages: &[Vantage<'_>], now: Timestamp) -> Self {
+        let lanes = || vantages.iter().flat_map(|v| &v.agent.lanes).filter(|lane| is_control(lane));
+        let passed = lanes().flat_map(|lane| telling(lane, now).filter(|sample| !failed(sample)));
+        Self {
+            are_watched: lanes().next().is_some(),
+            passed_at: passed.map(|sample| sample.started_at).max(),
+        }
+    }
+
+    /// A lane's votes without the failures of which no reference is cleared.
+    pub(super) fn cleared<'a>(&self, mut votes: Vec<Vote<'a>>) -> Vec<Vote<'a>> {
+        votes.retain(|vote| !vote.failed || self.clear(vote));
+        votes
+    }
+
+    fn clear(&self, vote: &Vote<'_>) -> bool {
+        let (direction, door) = (vote.lane.direction, vote.lane.door);
+        let by_reference =
+            direction == Direction::Outbound || (direction == Direction::Inbound && door == Door::Submission);
+        let in_doubt = by_reference && vote.sample.accepted && self.are_watched;
+        !in_doubt || self.passed_at.is_some_and(|passed| passed >= vote.sample.started_at)
+    }
 }

@@ -65,7 +65,8 @@ pub(super) fn is_mailbox_shut(sample: &Sample) -> bool {
 /// Whether a probe was not attempted because the server refused these very credentials within the hour,
 /// and took none since. Nobody asked again, so the probe itself is `unknown`; but that word stands.
 fn is_sign_in_held(sample: &Sample) -> bool {
-    sample.outcome == Outcome::Unknown && (sample.stage, sample.class) == (Some(Stage::Auth), Some(Class::Auth))
+    sample.outcome == Outcome::Unknown
+        && (sample.stage, sample.class) == (Some(Stage::Auth), Some(Class::Auth))
 }
 
 /// What the probes of a lane say of a leg, newest first. Left out: what is too old to say anything
