@@ -186,6 +186,8 @@ fn run(path: &Path) -> anyhow::Result<ExitCode> {
 }
 
 async fn until_stopped(config: Config, clock: SharedClock) -> anyhow::Result<ExitCode> {
+    // First of all: a stop that comes while we start is a stop all the same.
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     let listen = config.listen;
     tracing::info!(agent = %config.agent, region = %config.region, routes = config.routes.len(), "starting");
     let parts = parts(&config, clock)?;
@@ -196,7 +198,6 @@ async fn until_stopped(config: Config, clock: SharedClock) -> anyhow::Result<Exi
         Some(address) => Box::pin(serve::bind(address, metrics).await?),
         None => Box::pin(std::future::pending()),
     };
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     tokio::select! {
         _ = tokio::signal::ctrl_c() => {}
         _ = terminate.recv() => {}

@@ -113,8 +113,8 @@ async fn behind_tls(certificate: rcgen::CertifiedKey<rcgen::KeyPair>) -> (Socket
     let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("its address");
-    let heard: Arc<Mutex<Vec<u8>>> = Arc::default();
-    let keeper = heard.clone();
+    let received: Arc<Mutex<Vec<u8>>> = Arc::default();
+    let keeper = received.clone();
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             let Ok(mut stream) = acceptor.accept(stream).await else { continue };
@@ -126,7 +126,7 @@ async fn behind_tls(certificate: rcgen::CertifiedKey<rcgen::KeyPair>) -> (Socket
             stream.shutdown().await.ok();
         }
     });
-    (address, heard)
+    (address, received)
 }
 
 #[tokio::test]
@@ -134,13 +134,13 @@ async fn a_certificate_is_trusted_only_by_the_ca_file_and_the_token_waits_for_it
     let place = crate::place::Place::new();
     let certificate = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
     let ca_file = place.write("ca.pem", &certificate.cert.pem());
-    let (address, heard) = behind_tls(certificate).await;
+    let (address, received) = behind_tls(certificate).await;
     let url = format!("https://localhost:{}", address.port());
     let words = way(url.clone(), None).expect("a client").post(Bytes::new()).await.expect_err("a stranger");
     assert!(words.to_lowercase().contains("certificate"), "{words}");
-    assert!(heard.lock().expect("not poisoned").is_empty(), "I11: nothing leaves before TLS is verified");
+    assert!(received.lock().expect("not poisoned").is_empty(), "I11: nothing leaves before TLS is verified");
     let http = way(url, Some(ca_file)).expect("a client");
     assert_eq!(http.post(Bytes::new()).await.expect("answered").0, 200);
-    let head = String::from_utf8_lossy(&heard.lock().expect("not poisoned")).to_lowercase();
+    let head = String::from_utf8_lossy(&received.lock().expect("not poisoned")).to_lowercase();
     assert!(head.contains("authorization: bearer t0ken-of-ours"), "{head}");
 }

@@ -35,6 +35,7 @@ const CLOCK: &str = "mailsonar-clock";
 const PROTOCOL: &str = "mailsonar-protocol";
 const SETTINGS: &str = "mailsonar-settings";
 const DESK: &str = "mailsonar-desk";
+const METERS: &str = "mailsonar-meters";
 const AGENT: &str = "mailsonar-agent";
 const COLLECTOR: &str = "mailsonar-collector";
 const SANDBOX: &str = "mailsonar-sandbox";
@@ -45,12 +46,13 @@ const HOUSE: &[Room] = &[
     Room { name: PROTOCOL, may_know: &[], must_not_know: &[&RUNTIME, &HTTP, &MAIL, &STORES] },
     Room { name: SETTINGS, may_know: &[], must_not_know: &[&RUNTIME, &HTTP, &MAIL, &STORES] },
     Room { name: DESK, may_know: &[], must_not_know: &[&HTTP, &MAIL] },
-    Room { name: AGENT, may_know: &[CLOCK, PROTOCOL, SETTINGS, DESK], must_not_know: &[] },
-    Room { name: COLLECTOR, may_know: &[CLOCK, PROTOCOL, SETTINGS, DESK], must_not_know: &[&MAIL] },
+    Room { name: METERS, may_know: &[PROTOCOL], must_not_know: &[&RUNTIME, &HTTP, &MAIL, &STORES] },
+    Room { name: AGENT, may_know: &[CLOCK, PROTOCOL, SETTINGS, DESK, METERS], must_not_know: &[] },
+    Room { name: COLLECTOR, may_know: &[CLOCK, PROTOCOL, SETTINGS, DESK, METERS], must_not_know: &[&MAIL] },
     Room { name: SANDBOX, may_know: &[CLOCK], must_not_know: &[&HTTP, &STORES] },
     Room {
         name: REHEARSAL,
-        may_know: &[CLOCK, PROTOCOL, SETTINGS, DESK, AGENT, COLLECTOR, SANDBOX],
+        may_know: &[CLOCK, PROTOCOL, SETTINGS, DESK, METERS, AGENT, COLLECTOR, SANDBOX],
         must_not_know: &[],
     },
     Room { name: "xtask", may_know: &[CLOCK], must_not_know: &[&RUNTIME, &HTTP, &MAIL, &STORES] },

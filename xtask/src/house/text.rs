@@ -73,7 +73,7 @@ fn is_below(path: &str, stem: &str) -> bool {
 fn production(content: &str) -> impl Iterator<Item = &str> {
     let lines: Vec<&str> = content.lines().collect();
     let opens =
-        |pair: &[&str]| pair[0] == "#[cfg(test)]" && pair[1].starts_with("mod ") && pair[1].ends_with('{');
+        |pair: &[&str]| pair[0] == "#[cfg(test)]" && pair[1].contains("mod ") && pair[1].ends_with('{');
     let end = lines.windows(2).position(opens).unwrap_or(lines.len());
     lines.into_iter().take(end)
 }
