@@ -24,6 +24,7 @@ pub(super) struct Assembler {
     awaited: usize,
     responses: usize,
     bytes: usize,
+    searched: usize,
     secrets: Vec<Vec<u8>>,
 }
 
@@ -37,6 +38,7 @@ impl Assembler {
             awaited: 0,
             responses: 0,
             bytes: 0,
+            searched: 0,
             secrets: Vec::new(),
         }
     }
@@ -45,6 +47,7 @@ impl Assembler {
     pub(super) fn begin(&mut self) {
         self.responses = 0;
         self.bytes = 0;
+        self.searched = 0;
     }
 
     /// Keeps this out of all text that is passed on.
@@ -139,6 +142,10 @@ impl Assembler {
             let mut piece = self.current[..cut].to_vec();
             piece.extend_from_slice(b"\r\n");
             self.current.drain(START.len()..cut);
+            self.searched += cut;
+            if self.searched > self.limits.search {
+                return Err(Violation::Bytes);
+            }
             if response::settle(&mut piece, &[], self.limits.nesting, &[])? {
                 out.extend_from_slice(&piece);
             }

@@ -20,6 +20,9 @@ pub struct Limits {
     pub responses: usize,
     /// The bytes in answer to one command.
     pub bytes: usize,
+    /// The bytes of them that may be the result of a search: each names a message that is kept and
+    /// asked for.
+    pub search: usize,
 }
 
 impl Limits {
@@ -38,6 +41,7 @@ impl Default for Limits {
             nesting: 8,
             responses: 20_000,
             bytes: 8 * 1024 * 1024,
+            search: 1024 * 1024,
         }
     }
 }
