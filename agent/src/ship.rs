@@ -111,7 +111,7 @@ enum Next {
     /// All well; there may be more.
     On { full: bool },
     /// The batch may hold something the collector cannot take: send less.
-    Less,
+    Less { than: usize },
     /// Wait.
     Wait(Shipped),
 }
@@ -130,7 +130,7 @@ impl Shipper {
                         tokio::time::sleep(GATHER).await;
                     }
                 }
-                Next::Less => most = (most / 2).max(1),
+                Next::Less { than } => most = (than / 2).max(1),
                 Next::Wait(why) => {
                     (self.on_shipped)(why);
                     tokio::time::sleep(again.mul_f64(0.5 + rand::random::<f64>() / 2.0)).await;
@@ -161,7 +161,7 @@ impl Shipper {
         };
         match self.post.post(body).await {
             Ok((200..=299, answer)) => self.taken(&sent, &answer, full).await,
-            Ok((413, _)) if sent.len() > 1 => Next::Less,
+            Ok((413, _)) if sent.len() > 1 => Next::Less { than: sent.len() },
             Ok((409 | 422, answer)) if !sent.is_empty() => self.unacceptable(sent, &answer, full).await,
             Ok((status, answer)) => {
                 let words = Text::from_bytes(&answer);
@@ -226,7 +226,7 @@ impl Shipper {
         let complaint: Complaint = serde_json::from_slice(answer).unwrap_or_default();
         let named = sent.iter().find(|sent| Some(sent.probe) == complaint.record);
         let only = if sent.len() == 1 { sent.first() } else { None };
-        let Some(refused) = named.or(only).copied() else { return Next::Less };
+        let Some(refused) = named.or(only).copied() else { return Next::Less { than: sent.len() } };
         let (probe, words) = (refused.probe, Text::new(&complaint.error));
         tracing::error!(%probe, %words, "the collector refuses this record for good; it stays in the ledger only");
         match self.ledger.acknowledge(vec![refused]).await {

@@ -25,7 +25,7 @@ const LOGOUT: Duration = Duration::from_secs(2);
 pub enum Greeting {
     /// It is the first thing on the stream (implicit TLS, or plaintext).
     Awaited,
-    /// [`starttls`](super::starttls) has read it.
+    /// [`starttls`](fn@super::starttls) has read it.
     Seen,
 }
 
