@@ -681,3 +681,32 @@ fn a_password_that_is_refused_pages_though_it_is_not_tried_again_and_again() {
     assert_eq!(opened(&assessment)[0].subject.leg, Leg::Send);
     assert!(opened(&assessment)[0].summary.contains("auth"), "{}", opened(&assessment)[0].summary);
 }
+
+#[test]
+fn what_a_reference_loses_is_not_held_against_the_service_even_when_it_is_back() {
+    let mut world = World::three();
+    for agent in &mut world.facts.agents {
+        agent.lanes.push(lane("acme", "out", Direction::Outbound, Door::Submission));
+    }
+    for started in [0, 60, 120] {
+        world.everywhere("out", started, Lost);
+        world.everywhere("control", started + 10, Lost);
+        world.everywhere("loop", started, Delivered);
+        world.everywhere("in", started, Delivered);
+    }
+    world.assert_quiet(450);
+    // It comes back, and one region sees that first.
+    world.probe("eu", "control", 190, Delivered);
+    world.assert_quiet(451);
+    world.probe("us", "control", 195, Delivered);
+    world.probe("ap", "control", 200, Delivered);
+    world.assert_quiet(452);
+    // What is lost from now on is the service's doing.
+    for started in [400, 460] {
+        world.everywhere("out", started, Lost);
+        world.everywhere("control", started + 10, Delivered);
+    }
+    let assessment = world.look(770);
+    assert_eq!(opened(&assessment)[0].subject.leg, Leg::Send);
+    assert_eq!(opened(&assessment)[0].started_at, at(400));
+}

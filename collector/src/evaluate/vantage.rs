@@ -79,7 +79,7 @@ fn sight<'a, I: Iterator<Item = &'a AgentFacts>>(
     let others = || speaking().filter(|other| other.region != agent.region);
     if has_control(agent) {
         let control_fails = every(agent, now, NEWEST, is_control, failed);
-        if control_fails && others().any(|other| passes_control(other, now)) {
+        if control_fails && others().any(|other| passed_meanwhile(agent, other, now)) {
             return Sight::CutOff;
         }
         if every(agent, now, NEWEST, |_| true, unreached) {
@@ -111,6 +111,17 @@ pub(super) fn passes_control(agent: &AgentFacts, now: Timestamp) -> bool {
         .iter()
         .filter(|lane| is_control(lane))
         .any(|lane| telling(lane, now).next().is_some_and(|sample| !failed(sample)))
+}
+
+/// Whether a control probe of another agent passed that began between the newest two of this one's. A
+/// pass that began later says nothing of this agent: the reference may have come back in between.
+fn passed_meanwhile(agent: &AgentFacts, other: &AgentFacts, now: Timestamp) -> bool {
+    let own =
+        agent.lanes.iter().filter(|lane| is_control(lane)).flat_map(|lane| telling(lane, now).take(NEWEST));
+    let begun: Vec<Timestamp> = own.map(|sample| sample.started_at).collect();
+    let (Some(first), Some(last)) = (begun.iter().min(), begun.iter().max()) else { return false };
+    let theirs = other.lanes.iter().filter(|lane| is_control(lane)).flat_map(|lane| telling(lane, now));
+    theirs.filter(|sample| !failed(sample)).any(|sample| (first..=last).contains(&&sample.started_at))
 }
 
 /// Whether the newest `count` verdicts of every such lane are all so, and there is one at least.
@@ -205,11 +216,14 @@ fn reference_trouble(vantages: &[Vantage<'_>], now: Timestamp) -> Option<Finding
 ///
 /// Between a reference's acceptance and a mailbox, and between the service and a reference's mailbox,
 /// either may have lost the message. Only a control probe that began later and arrived clears the
-/// reference of it; until there is one, the loss speaks against nobody.
+/// reference of it, and only if none failed around the same time; until then the loss speaks against
+/// nobody.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct References {
     are_watched: bool,
     passed_at: Option<Timestamp>,
+    /// An interval after the last control probe began that failed, from where one can be believed.
+    in_doubt_until: Option<Timestamp>,
 }
 
 impl References {
@@ -217,9 +231,15 @@ impl References {
     pub(super) fn look(vantages: &[Vantage<'_>], now: Timestamp) -> Self {
         let lanes = || vantages.iter().flat_map(|v| &v.agent.lanes).filter(|lane| is_control(lane));
         let passed = lanes().flat_map(|lane| telling(lane, now).filter(|sample| !failed(sample)));
+        let able = vantages.iter().filter(|v| v.sight == Sight::Able).flat_map(|v| &v.agent.lanes);
+        let doubts = able.filter(|lane| is_control(lane)).flat_map(|lane| {
+            let failures = telling(lane, now).filter(|sample| failed(sample));
+            failures.map(|sample| sample.started_at + lane.interval)
+        });
         Self {
             are_watched: lanes().next().is_some(),
             passed_at: passed.map(|sample| sample.started_at).max(),
+            in_doubt_until: doubts.max(),
         }
     }
 
@@ -234,6 +254,8 @@ impl References {
         let by_reference =
             direction == Direction::Outbound || (direction == Direction::Inbound && door == Door::Submission);
         let in_doubt = by_reference && vote.sample.accepted && self.are_watched;
-        !in_doubt || self.passed_at.is_some_and(|passed| passed >= vote.sample.started_at)
+        let begun = vote.sample.started_at;
+        let passed = self.passed_at.is_some_and(|passed| passed >= begun);
+        !in_doubt || (passed && self.in_doubt_until.is_none_or(|until| begun > until))
     }
 }
