@@ -15,7 +15,7 @@ use super::command::run;
 use super::layout::Layout;
 use super::server::Server;
 use crate::patience;
-use crate::processes::ProcessId;
+use crate::processes::{self, ProcessId};
 
 /// How long a change may take to show; Dovecot looks at the passwords once a second.
 const CHANGE: Duration = Duration::from_secs(5);
@@ -86,9 +86,11 @@ impl Dovecot {
         let Some(server) = &self.server else { return Ok(()) };
         let old = server.running(&["imap-login"]);
         server.root().signal(Signal::HUP)?;
-        patience::until_true("Dovecot's old login processes to end", CHANGE, || {
-            !old.iter().any(|process| process.is_alive())
+        patience::until_true("Dovecot's new login processes", CHANGE, || {
+            server.running(&["imap-login"]).iter().any(|process| !old.contains(process))
         })?;
+        // an old one would live as long as the busiest of the sessions that it passes on
+        processes::kill_all(&old)?;
         server.wait_until_it_greets(&[self.imap])
     }
 
@@ -138,9 +140,9 @@ impl Dovecot {
         let mut doveadm = Command::new("/usr/bin/doveadm");
         doveadm.arg("-c").arg(&self.configuration).args(["service", "stop"]).args(IMAP);
         run(&mut doveadm)?;
-        patience::until_true("IMAP to end", CHANGE, || {
-            server.running(&IMAP).is_empty() && TcpStream::connect(self.imap).is_err()
-        })
+        patience::until_true("IMAP to end", CHANGE, || TcpStream::connect(self.imap).is_err())?;
+        // sessions that were busy within the last ten seconds would live on
+        processes::kill_all(&server.running(&IMAP))
     }
 
     /// Brings IMAP back.

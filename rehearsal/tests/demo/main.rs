@@ -1,0 +1,6 @@
+//! The demo, played without a terminal, and its picture drawn without one.
+
+mod fixture;
+mod news;
+mod screen;
+mod story;
