@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::evaluate::{Assessment, Decision, Picture, Reason};
+use crate::evaluate::{Assessment, Decision, Picture};
 use crate::notify::{Page, Status};
 use crate::store::{Incident, IncidentState, Owed, Resolution, Store, StoreError};
 
@@ -31,7 +31,7 @@ pub enum Event {
 
 /// Writes what was decided, and owes the pages that follow from it.
 pub fn apply(
-    store: &mut Store,
+    store: &Store,
     assessment: &Assessment,
     addressees: &Addressees,
     now: Timestamp,
@@ -55,9 +55,11 @@ pub fn apply(
                     store.put_incident(&incident)?;
                 }
             }
-            Decision::Resolve { incident, reason, settled_until, summary, .. } => {
+            Decision::Resolve { incident, reason, settled_until, summary, regions, .. } => {
                 if let Some(incident) = store.incident(incident)? {
-                    let incident = resolved(incident, *reason, *settled_until, summary, now);
+                    let resolution =
+                        Resolution { reason: *reason, summary: summary.clone(), regions: regions.clone() };
+                    let incident = resolved(incident, resolution, *settled_until, now);
                     store.put_incident(&incident)?;
                     for notifier in store.notifiers_of(&incident.id)? {
                         owe(store, &incident, &notifier, Status::Resolve, addressees, now)?;
@@ -94,22 +96,21 @@ fn opened(picture: &Picture, now: Timestamp) -> Incident {
 
 fn resolved(
     incident: Incident,
-    reason: Reason,
+    resolution: Resolution,
     settled_until: Timestamp,
-    summary: &str,
     now: Timestamp,
 ) -> Incident {
     Incident {
         state: IncidentState::Resolved,
         resolved_at: Some(now),
         settled_until: Some(settled_until),
-        resolution: Some(Resolution { reason, summary: summary.to_owned() }),
+        resolution: Some(resolution),
         ..incident
     }
 }
 
 fn owe(
-    store: &mut Store,
+    store: &Store,
     incident: &Incident,
     notifier: &str,
     status: Status,

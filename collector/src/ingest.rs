@@ -16,7 +16,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use mailsonar_clock::SharedClock;
-use mailsonar_protocol::{Acknowledgement, Answer, Batch, Outcome, ProbeId, Record, Region, VERSION};
+use mailsonar_protocol::{Acknowledgement, Answer, Batch, ProbeId, Record, Region, VERSION};
 use serde::Serialize;
 use tokio::sync::Notify;
 use tracing::{debug, warn};
@@ -24,7 +24,7 @@ use tracing::{debug, warn};
 pub use auth::{AgentConfig, Agents, check as check_agents, token_hash};
 
 use crate::expose::Metrics;
-use crate::store::{Agent, Desk, Failure, Hello, Merged, Store, StoreError};
+use crate::store::{Agent, Desks, Failure, Hello, Merged, Store, StoreError};
 
 /// What ingest works with.
 #[derive(Clone)]
@@ -32,7 +32,7 @@ pub struct Ingest {
     /// Who may speak.
     pub agents: Arc<Agents>,
     /// The store.
-    pub desk: Desk,
+    pub desks: Desks,
     /// The time.
     pub clock: SharedClock,
     /// Where changes are counted.
@@ -190,7 +190,7 @@ impl Ingest {
 
     /// Makes a batch durable, and counts what it changed.
     async fn keep(&self, batch: Batch, received_at: Timestamp) -> Result<(), Refusal> {
-        let committed = self.desk.run(move |store| commit(store, batch, received_at)).await?;
+        let committed = self.desks.run(move |store| commit(store, batch, received_at)).await?;
         self.count(&committed);
         self.news.notify_one();
         Ok(())
@@ -202,13 +202,7 @@ impl Ingest {
         self.metrics.announce(&agent.region, &agent.routes);
         self.metrics.heard(agent, committed.missed_before);
         for Change { before, after } in &committed.changes {
-            self.metrics.changed(&agent.region, before.as_deref(), after);
-            let timely = matches!(after.verdict.outcome, Outcome::Delivered | Outcome::Late);
-            if let Some(arrival) = after.arrival.as_ref().filter(|_| timely) {
-                let at = arrival.visible_at.saturating_add(agent.offset).unwrap_or(arrival.visible_at);
-                let (service, route) = (after.service.as_str(), after.route.as_str());
-                self.metrics.delivered_at(service, route, after.direction, &agent.region, at);
-            }
+            self.metrics.changed(agent, before.as_deref(), after);
         }
         debug!(agent = %agent.name, changes = committed.changes.len(), "batch taken");
     }
@@ -228,7 +222,7 @@ struct Committed {
 }
 
 /// Stores a batch, within the transaction the caller holds.
-fn commit(store: &mut Store, batch: Batch, received_at: Timestamp) -> Result<Committed, Refusal> {
+fn commit(store: &Store, batch: Batch, received_at: Timestamp) -> Result<Committed, Refusal> {
     let sent_at = batch.sent_at;
     let (agent, before) = store.hear(Hello {
         name: batch.agent,

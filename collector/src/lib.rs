@@ -41,7 +41,7 @@ use incident::{Addressees, Event};
 use ingest::Ingest;
 use notify::{Channel, HttpPost, Post};
 use outbox::{Outbox, Step};
-use store::{Desk, Incident, IncidentState, Store, StoreError};
+use store::{Desks, Incident, IncidentState, Store, StoreError};
 
 /// How often old rows are looked for, once none are left.
 const SWEEP_PAUSE: SignedDuration = SignedDuration::from_secs(60);
@@ -85,9 +85,9 @@ pub async fn serve_on(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {
     let system = |error: &dyn std::fmt::Display| ServeError::System(error.to_string());
-    let desk = Desk::thread(Store::open(&config.store.path)?)?;
+    let desks = Desks::threaded(Store::open(&config.store.path)?)?;
     let post: Arc<dyn Post> = Arc::new(HttpPost::new().map_err(|error| system(&error))?);
-    let collector = Collector::start(config, clock, desk, &post).await?;
+    let collector = Collector::start(config, clock, desks, &post).await?;
     let address = listener.local_addr().map_err(|error| system(&error))?;
     info!(%address, version = env!("CARGO_PKG_VERSION"), "listening");
     let work = AbortOnDropHandle::new(tokio::spawn(collector.clone().run()));
@@ -124,7 +124,7 @@ struct Inner {
     agents: Vec<(AgentName, Region)>,
     addressees: Addressees,
     clock: SharedClock,
-    desk: Desk,
+    desks: Desks,
     metrics: Metrics,
     outbox: Outbox,
     /// Each notifier, and what wakes its deliveries.
@@ -148,7 +148,7 @@ impl Collector {
     pub async fn start(
         config: Config,
         clock: SharedClock,
-        desk: Desk,
+        desks: Desks,
         post: &Arc<dyn Post>,
     ) -> Result<Self, StoreError> {
         let metrics = Metrics::new();
@@ -158,7 +158,7 @@ impl Collector {
         for name in &names {
             metrics.expect_notifier(name);
         }
-        remember(&desk, &metrics, agents.clone(), names.clone(), now).await?;
+        remember(&desks, &metrics, agents.clone(), names.clone(), now).await?;
         let channels = config.notifiers.channels(post).into_iter().map(|channel| (channel, Notify::new()));
         let live = Live {
             watching_since: now,
@@ -171,13 +171,13 @@ impl Collector {
             inner: Arc::new(Inner {
                 agents,
                 addressees: Addressees { notifiers: names, public_url: config.public_url.clone() },
-                outbox: Outbox::new(desk.clone(), clock.clone(), metrics.clone()),
+                outbox: Outbox::new(desks.clone(), clock.clone(), metrics.clone()),
                 channels: channels.collect(),
                 news: Arc::new(Notify::new()),
                 live: Mutex::new(live),
                 config,
                 clock,
-                desk,
+                desks,
                 metrics,
             }),
         })
@@ -187,7 +187,7 @@ impl Collector {
     pub fn router(&self) -> axum::Router {
         let ingest = Ingest {
             agents: Arc::new(self.inner.config.agents.clone()),
-            desk: self.inner.desk.clone(),
+            desks: self.inner.desks.clone(),
             clock: self.inner.clock.clone(),
             metrics: self.inner.metrics.clone(),
             news: Arc::clone(&self.inner.news),
@@ -226,7 +226,7 @@ impl Collector {
         }
         let inner = Arc::clone(&self.inner);
         let watching_since = self.live().watching_since;
-        let evaluated = self.inner.desk.run(move |store| inner.evaluate(store, watching_since, now)).await;
+        let evaluated = self.inner.desks.run(move |store| inner.evaluate(store, watching_since, now)).await;
         match evaluated {
             Ok((assessment, events, open)) => self.tell(now, assessment, events, &open),
             Err(trouble) => self.trouble(&trouble),
@@ -242,10 +242,10 @@ impl Collector {
     }
 
     async fn store_is_usable(&self, now: Timestamp) -> bool {
-        if self.inner.desk.trouble().is_none() {
+        if self.inner.desks.trouble().is_none() {
             return true;
         }
-        match self.inner.desk.try_again().await {
+        match self.inner.desks.try_again().await {
             Ok(()) => {
                 info!("the store can be used again; evaluation goes on");
                 let mut live = self.live();
@@ -304,7 +304,7 @@ impl Collector {
         }
         let retention = self.inner.config.store.retention.signed();
         let horizon = now.saturating_sub(retention).unwrap_or(Timestamp::MIN);
-        let more = self.inner.desk.run(move |store| store.sweep(horizon)).await;
+        let more = self.inner.desks.run(move |store| store.sweep(horizon)).await;
         let pause = if more == Ok(true) { SignedDuration::ZERO } else { SWEEP_PAUSE };
         self.live().sweep_at = now.saturating_add(pause).unwrap_or(now);
     }
@@ -313,8 +313,8 @@ impl Collector {
         self.inner.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn desk(&self) -> &Desk {
-        &self.inner.desk
+    pub(crate) fn desks(&self) -> &Desks {
+        &self.inner.desks
     }
 
     pub(crate) fn metrics(&self) -> &Metrics {
@@ -348,7 +348,7 @@ impl Inner {
     /// Reads, decides and writes, within one transaction.
     fn evaluate(
         &self,
-        store: &mut Store,
+        store: &Store,
         watching_since: Timestamp,
         now: Timestamp,
     ) -> Result<(Assessment, Vec<Event>, Vec<Incident>), StoreError> {
@@ -364,30 +364,31 @@ impl Inner {
 
 /// Brings the metrics to where the store is, and lets go of notifiers that are gone.
 async fn remember(
-    desk: &Desk,
+    desks: &Desks,
     metrics: &Metrics,
     agents: Vec<(AgentName, Region)>,
     notifiers: Vec<String>,
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let metrics = metrics.clone();
-    desk.run(move |store| {
-        for gone in store.abandon_all_but(&notifiers, now)? {
-            warn!(notifier = gone, "pages owed to it are given up: it is configured no more");
-        }
-        for (name, region) in agents {
-            metrics.expect_agent(name.as_str(), &region);
-            let Some(agent) = store.agent(&name)? else { continue };
-            metrics.heard(&agent, agent.health.missed);
-            metrics.announce(&region, &agent.routes);
-            for card in &agent.routes {
-                let (service, route) = (&card.service, &card.route);
-                if let Some(at) = store.last_delivered(&name, service, route, card.direction)? {
-                    metrics.delivered_at(service.as_str(), route.as_str(), card.direction, &region, at);
+    desks
+        .run(move |store| {
+            for gone in store.abandon_all_but(&notifiers, now)? {
+                warn!(notifier = gone, "pages owed to it are given up: it is configured no more");
+            }
+            for (name, region) in agents {
+                metrics.expect_agent(name.as_str(), &region);
+                let Some(agent) = store.agent(&name)? else { continue };
+                metrics.heard(&agent, agent.health.missed);
+                metrics.announce(&region, &agent.routes);
+                for card in &agent.routes {
+                    let (service, route) = (&card.service, &card.route);
+                    if let Some(at) = store.last_delivered(&name, service, route, card.direction)? {
+                        metrics.delivered_at(&region, card, at);
+                    }
                 }
             }
-        }
-        Ok(())
-    })
-    .await
+            Ok(())
+        })
+        .await
 }

@@ -15,7 +15,7 @@ use tracing::{error, info, warn};
 
 use crate::expose::Metrics;
 use crate::notify::{Channel, Page, Rejection};
-use crate::store::{Desk, Due, StoreError};
+use crate::store::{Desks, Due, StoreError};
 
 /// The pause after the first failure; it doubles with each.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -39,7 +39,7 @@ pub enum Step {
 #[derive(Clone)]
 pub struct Outbox {
     /// The store.
-    pub desk: Desk,
+    pub desks: Desks,
     /// The time.
     pub clock: SharedClock,
     /// Where attempts are counted.
@@ -50,8 +50,8 @@ pub struct Outbox {
 
 impl Outbox {
     /// An outbox on this store.
-    pub fn new(desk: Desk, clock: SharedClock, metrics: Metrics) -> Self {
-        Self { desk, clock, metrics, ended: Arc::default() }
+    pub fn new(desks: Desks, clock: SharedClock, metrics: Metrics) -> Self {
+        Self { desks, clock, metrics, ended: Arc::default() }
     }
 
     /// Sends what one notifier is owed, for ever. `wake` says that more is owed.
@@ -72,7 +72,7 @@ impl Outbox {
     /// Tries the page that one notifier is owed first, if it is due.
     pub async fn step(&self, channel: &Channel) -> Result<Step, StoreError> {
         let name = channel.name.clone();
-        let Some(mut due) = self.desk.run(move |store| store.next_due(&name)).await? else {
+        let Some(mut due) = self.desks.run(move |store| store.next_due(&name)).await? else {
             return Ok(Step::Idle);
         };
         let wait = due.next_attempt_at.duration_since(self.clock.now());
@@ -125,7 +125,7 @@ impl Outbox {
             "page not delivered, will try again"
         );
         let next = later(self.clock.now(), pause);
-        self.desk.run(move |store| store.postpone(&due, &words, next)).await
+        self.desks.run(move |store| store.postpone(&due, &words, next)).await
     }
 
     /// A page was delivered, or is given up.
@@ -149,7 +149,7 @@ impl Outbox {
 
     async fn settle(&self, due: Due, delivered: bool, answer: String) -> Result<(), StoreError> {
         let (now, page) = (self.clock.now(), due.owed.id.clone());
-        self.desk.run(move |store| store.settle(&due.owed.id, delivered, &answer, now)).await?;
+        self.desks.run(move |store| store.settle(&due.owed.id, delivered, &answer, now)).await?;
         self.ended().remove(&page);
         Ok(())
     }

@@ -1,8 +1,12 @@
 //! How mail flows, by lane.
 
+use std::collections::BTreeMap;
+
 use mailsonar_protocol::{
     Class, Direction, Outcome, Record, Region, RouteCard, RouteName, ServiceName, Stage,
 };
+use prometheus::core::Collector;
+use prometheus::proto::MetricFamily;
 use prometheus::{GaugeVec, HistogramVec, IntCounterVec, IntGaugeVec};
 
 use crate::Maker;
@@ -18,7 +22,7 @@ pub const STAGE: &[f64] =
     &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 
 /// The labels of a lane.
-const LANE: [&str; 4] = ["service", "route", "direction", "region"];
+pub const LANE: [&str; 4] = ["service", "route", "direction", "region"];
 
 /// Revisions of verdicts that are usual.
 const USUAL_REVISIONS: &[(Outcome, Outcome)] = &[
@@ -144,6 +148,17 @@ impl Lanes {
 
     /// A record changed from `before`, if it was known, to `after`.
     pub fn changed(&self, region: &Region, before: Option<&Record>, after: &Record) {
+        self.changed_elsewhere(region, before, after, 0.0);
+    }
+
+    /// The same of another machine's record: so many seconds are added to its times to make them ours.
+    pub fn changed_elsewhere(
+        &self,
+        region: &Region,
+        before: Option<&Record>,
+        after: &Record,
+        offset_seconds: f64,
+    ) {
         let lane = lane(&after.service, &after.route, after.direction, region);
         self.judged(lane, before.map_or(Outcome::InFlight, |record| record.verdict.outcome), after);
         if after.accepted.is_some() && before.is_none_or(|record| record.accepted.is_none()) {
@@ -152,7 +167,7 @@ impl Lanes {
         if after.arrival.is_some() && before.is_none_or(|record| record.arrival.is_none()) {
             self.stepped(lane, after, |stage| stage > Stage::Transit);
             if let Some(arrival) = &after.arrival {
-                self.arrived_at(lane, arrival.visible_at.as_duration().as_secs_f64());
+                self.arrived_at(lane, arrival.visible_at.as_duration().as_secs_f64() + offset_seconds);
             }
         }
         // The latency is known once both ends are, in whichever order they came.
@@ -206,11 +221,38 @@ impl Lanes {
 
     /// What is under way in a lane now.
     pub fn under_way(&self, region: &Region, card: &RouteCard, flight: Flight) {
-        let lane = lane(&card.service, &card.route, card.direction, region);
+        self.set_under_way(lane(&card.service, &card.route, card.direction, region), flight);
+    }
+
+    /// What is under way in all lanes now, by the values of [`LANE`]: in those not named, nothing is.
+    pub fn all_under_way(&self, flights: &BTreeMap<[String; 4], Flight>) {
+        let known = lanes_of(&self.in_flight).into_iter().map(|lane| (lane, Flight::default()));
+        let mut all: BTreeMap<[String; 4], Flight> = known.collect();
+        all.extend(flights.iter().map(|(lane, flight)| (lane.clone(), *flight)));
+        for (lane, flight) in all {
+            self.set_under_way(lane.each_ref().map(String::as_str), flight);
+        }
+    }
+
+    fn set_under_way(&self, lane: [&str; 4], flight: Flight) {
         let count = i64::try_from(flight.count).unwrap_or(i64::MAX);
         self.in_flight.with_label_values(&lane).set(count);
         self.oldest.with_label_values(&lane).set(flight.oldest_seconds);
     }
+}
+
+/// The label values of every lane that a gauge knows, in the order of [`LANE`].
+fn lanes_of(gauge: &IntGaugeVec) -> Vec<[String; 4]> {
+    let families = gauge.collect();
+    let metrics = families.iter().flat_map(MetricFamily::get_metric);
+    metrics
+        .map(|metric| {
+            LANE.map(|name| {
+                let pair = metric.get_label().iter().find(|pair| pair.name() == name);
+                pair.map_or_else(String::new, |pair| pair.value().to_owned())
+            })
+        })
+        .collect()
 }
 
 fn lane<'a>(

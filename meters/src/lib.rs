@@ -7,6 +7,8 @@
 
 mod lanes;
 mod maker;
+#[cfg(test)]
+mod tests;
 
-pub use lanes::{Flight, Lanes, STAGE as STAGE_BOUNDS};
+pub use lanes::{Flight, LANE, Lanes, STAGE as STAGE_BOUNDS};
 pub use maker::Maker;

@@ -9,7 +9,7 @@ use super::facts::{OpenIncident, ShutMailbox, Stand, Subject};
 use super::vantage::{References, Sight, Vantage};
 use super::votes::{Vote, votes};
 use super::{Config, words};
-use super::{Decision, Picture, Reason};
+use super::{Decision, Picture, Reason, Regions};
 
 /// What one live region sees of a leg.
 #[derive(Debug)]
@@ -110,6 +110,7 @@ impl<'a> LegView<'a> {
                         reason: Reason::Recovered,
                         settled_until,
                         summary: words::recovered(self, open.started_at),
+                        regions: self.all_pass(),
                     });
                 }
                 if !down {
@@ -160,12 +161,31 @@ impl<'a> LegView<'a> {
         regions.sort_unstable();
         regions.dedup();
         let (rules, quorum) = (self.rules, self.rules.regions.min(self.regions.len()));
-        // Those who saw it fail must see it work: who is left may never have been hit.
-        let seen_by_the_hit =
-            open.failing.iter().any(|region| regions.contains(&region)) || open.failing.is_empty();
-        let enough = since.len() >= rules.successes && regions.len() >= quorum && seen_by_the_hit;
+        let enough = since.len() >= rules.successes
+            && regions.len() >= quorum
+            && self.is_seen_by_the_hit(open, &regions);
         let newest = since.iter().map(|vote| vote.sample.started_at).max()?;
         enough.then_some(newest)
+    }
+
+    /// Whether one of those who saw it fail sees it work: the others may never have been hit. A region
+    /// that is silent is waited for. One that has no route for the leg any more, by the configuration or
+    /// by its agent's word, would be waited for in vain: if no other was hit, those who are left decide.
+    fn is_seen_by_the_hit(&self, open: &OpenIncident, seeing: &[&Region]) -> bool {
+        let is_watched = |region: &&Region| {
+            self.unknown.contains(region) || self.regions.iter().any(|view| view.region == *region)
+        };
+        let mut hit = open.failing.iter().filter(is_watched).peekable();
+        hit.peek().is_none() || hit.any(|region| seeing.contains(&region))
+    }
+
+    /// Who sees it, once it is over.
+    fn all_pass(&self) -> Regions {
+        Regions {
+            failing: Vec::new(),
+            passing: self.regions.iter().map(|view| view.region.clone()).collect(),
+            unknown: self.unknown.iter().copied().cloned().collect(),
+        }
     }
 
     /// Whether there is one live region only, which then must be surer of itself.

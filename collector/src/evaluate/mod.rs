@@ -125,6 +125,8 @@ pub enum Decision {
         settled_until: Timestamp,
         /// A sentence for a person.
         summary: String,
+        /// Who sees it now.
+        regions: Regions,
     },
 }
 
@@ -145,7 +147,7 @@ pub struct Picture {
     pub evidence: EvidenceSummary,
 }
 
-/// Who sees trouble.
+/// Who sees trouble, at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Regions {
     /// Regions that see the leg fail.
@@ -306,6 +308,7 @@ fn unwatched(
                 "{} is no longer watched: no agent announces a route for it. Whether it works is not known.",
                 words::leg_of(subject)
             ),
+            regions: Regions::default(),
         })
     })
     .collect()
@@ -328,8 +331,21 @@ fn monitoring(
             reason: Reason::SomebodySees,
             settled_until: now,
             summary: words::seeing(vantages, open.started_at),
+            regions: who_sees(vantages),
         }),
         _ => None,
+    }
+}
+
+/// The regions where an agent can be believed, and the others.
+fn who_sees(vantages: &[Vantage<'_>]) -> Regions {
+    let believed = |v: &&Vantage<'_>| matches!(v.sight, Sight::Able | Sight::Doubtful);
+    let passing: BTreeSet<&Region> = vantages.iter().filter(believed).map(|v| &v.agent.region).collect();
+    let all: BTreeSet<&Region> = vantages.iter().map(|v| &v.agent.region).collect();
+    Regions {
+        failing: Vec::new(),
+        unknown: all.difference(&passing).copied().cloned().collect(),
+        passing: passing.into_iter().cloned().collect(),
     }
 }
 

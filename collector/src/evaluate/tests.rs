@@ -625,6 +625,45 @@ fn those_who_saw_it_fail_and_fell_silent_are_missed_before_it_is_over() {
     assert_eq!(resolved(&world.look(160)), [(Leg::Send, Reason::Recovered)]);
 }
 
+/// Two of three regions see sending fail, and an incident is open. Then all is well where `ap` looks.
+fn hit_in_eu_and_us() -> World {
+    let mut world = World::three();
+    for started in [0, 60] {
+        world.probe("ap", "loop", started, Delivered);
+        world.probe("eu", "loop", started, NoGreeting);
+        world.probe("us", "loop", started, NoGreeting);
+        world.everywhere("control", started, Delivered);
+    }
+    let assessment = world.look(70);
+    assert_eq!(opened(&assessment)[0].regions.failing.len(), 2);
+    for started in [80, 90, 100] {
+        world.probe("ap", "loop", started, Delivered);
+    }
+    world
+}
+
+#[test]
+fn those_who_saw_it_fail_and_were_taken_away_keep_no_incident_open() {
+    let mut world = hit_in_eu_and_us();
+    world.facts.agents.retain(|agent| agent.region.as_str() != "eu");
+    assert_eq!(resolved(&world.look(110)), [], "one of them is still there, and has seen nothing good");
+    world.facts.agents.retain(|agent| agent.region.as_str() == "ap");
+    assert_eq!(resolved(&world.look(120)), [(Leg::Send, Reason::Recovered)]);
+}
+
+#[test]
+fn those_who_saw_it_fail_and_have_no_route_for_it_any_more_keep_no_incident_open() {
+    let mut world = hit_in_eu_and_us();
+    for agent in world.facts.agents.iter_mut().filter(|agent| agent.region.as_str() != "ap") {
+        agent.lanes.retain(|lane| lane.direction != Direction::Loop);
+    }
+    let assessment = world.look(110);
+    assert_eq!(resolved(&assessment), [(Leg::Send, Reason::Recovered)]);
+    let [Decision::Resolve { regions, .. }] = &assessment.decisions[..] else { panic!("{assessment:#?}") };
+    let only_ap = Regions { passing: vec!["ap".parse().expect("a name")], ..Regions::default() };
+    assert_eq!(*regions, only_ap, "the page says who sees it now");
+}
+
 #[test]
 fn a_dead_agents_last_good_control_probe_accuses_nobody() {
     let mut world = World::of(&["eu", "us"]);

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Collector;
 use crate::evaluate::Finding;
-use crate::store::{Agent, Cursor, Incident, IncidentState, ProbeQuery, StoreError, StoredProbe};
+use crate::store::{Agent, Cursor, Incident, IncidentState, ProbeQuery, Store, StoreError, StoredProbe};
 
 /// How many entries an answer has at most.
 const MOST: u32 = 500;
@@ -130,7 +130,7 @@ pub(super) async fn probes(
         after,
         limit,
     };
-    let found = collector.desk().read(move |store| store.probes(&wanted)).await?;
+    let found = collector.desks().read(move |store| store.probes(&wanted)).await?;
     let more = found.len() == limit as usize;
     let next = found
         .last()
@@ -144,7 +144,7 @@ pub(super) async fn probe(
     Path(id): Path<String>,
 ) -> Result<Json<ProbeView>, NoAnswer> {
     let id: ProbeId = id.parse().map_err(|_| NoAnswer::Absent)?;
-    let found = collector.desk().read(move |store| store.probe(id)).await?;
+    let found = collector.desks().read(move |store| store.probe(id)).await?;
     found.map(|probe| Json(probe.into())).ok_or(NoAnswer::Absent)
 }
 
@@ -166,7 +166,7 @@ pub(super) async fn incidents(
 ) -> Result<Json<IncidentsView>, NoAnswer> {
     let query = asked(query)?;
     let limit = query.limit.unwrap_or(USUAL).clamp(1, MOST);
-    let incidents = collector.desk().read(move |store| store.incidents(query.state, limit)).await?;
+    let incidents = collector.desks().read(move |store| store.incidents(query.state, limit)).await?;
     Ok(Json(IncidentsView { incidents }))
 }
 
@@ -174,7 +174,7 @@ pub(super) async fn incident(
     State(collector): State<Collector>,
     Path(id): Path<String>,
 ) -> Result<Json<Incident>, NoAnswer> {
-    collector.desk().read(move |store| store.incident(&id)).await?.map(Json).ok_or(NoAnswer::Absent)
+    collector.desks().read(move |store| store.incident(&id)).await?.map(Json).ok_or(NoAnswer::Absent)
 }
 
 /// One configured agent.
@@ -200,7 +200,7 @@ pub(super) struct AgentsView {
 }
 
 pub(super) async fn agents(State(collector): State<Collector>) -> Result<Json<AgentsView>, NoAnswer> {
-    let mut spoken = collector.desk().read(|store| store.agents()).await?;
+    let mut spoken = collector.desks().read(Store::agents).await?;
     let agents = collector.agents().iter().map(|(name, region)| {
         let at = spoken.iter().position(|agent| agent.name == *name);
         agent_view(name, region, at.map(|at| spoken.swap_remove(at)))

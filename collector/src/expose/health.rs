@@ -28,7 +28,7 @@ pub(super) async fn alive() -> &'static str {
 }
 
 pub(super) async fn ready(State(collector): State<Collector>) -> (StatusCode, Json<Readiness>) {
-    let trouble = collector.desk().trouble();
+    let trouble = collector.desks().trouble();
     let age = collector.evaluated_at().map(|at| collector.now().duration_since(at));
     let allowed = collector.config().evaluate.tick.signed() * 5 + GRACE;
     let evaluation = match (&trouble, age) {

@@ -17,6 +17,7 @@ pub(crate) use patience::PatientListener;
 
 use crate::Collector;
 use crate::ingest::{self, Ingest};
+use crate::store::Store;
 
 /// Everything that is served.
 pub(crate) fn router(collector: Collector, ingest: Ingest) -> Router {
@@ -47,8 +48,8 @@ async fn index() -> &'static str {
 
 async fn scrape(State(collector): State<Collector>) -> Response {
     // The counters are worth having even while the store is not.
-    let in_flight = collector.desk().read(|store| store.in_flight()).await.ok();
-    let text = collector.metrics().render(in_flight.as_deref(), collector.now());
+    let in_flight = collector.desks().read(Store::in_flight).await.ok();
+    let text = collector.metrics().render(in_flight, collector.now());
     (StatusCode::OK, [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
         .into_response()
 }

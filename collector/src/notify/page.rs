@@ -58,9 +58,9 @@ pub struct Page {
     /// When it was over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resolved_at: Option<Timestamp>,
-    /// Who sees it.
+    /// Who sees it fail at the time of this page: in a resolve, nobody. Who did is in the incident.
     pub regions: Regions,
-    /// What speaks for it, bounded.
+    /// What spoke for it while it was open, bounded.
     pub evidence: EvidenceSummary,
     /// Where to look further.
     pub links: Links,
@@ -92,7 +92,7 @@ impl Page {
             reason: Some(resolution.map_or(incident.reason, |end| end.reason)),
             started_at: incident.started_at,
             resolved_at: incident.resolved_at,
-            regions: incident.regions.clone(),
+            regions: resolution.map_or(&incident.regions, |end| &end.regions).clone(),
             evidence: incident.evidence.clone(),
             links: Links {
                 incident: public_url

@@ -49,7 +49,7 @@ pub struct Hello {
 
 impl Store {
     /// Keeps what an agent says of itself. Returns the agent as it is now, and what it had said before.
-    pub fn hear(&mut self, hello: Hello) -> Result<(Agent, Option<Agent>), StoreError> {
+    pub fn hear(&self, hello: Hello) -> Result<(Agent, Option<Agent>), StoreError> {
         let before = self.agent(&hello.name)?;
         let readings: Option<String> = self
             .connection

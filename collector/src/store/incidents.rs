@@ -80,7 +80,7 @@ pub struct Incident {
     /// Why it is over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resolution: Option<Resolution>,
-    /// Who sees it.
+    /// Who sees it (or saw it, when it last looked bad).
     pub regions: Regions,
     /// What speaks for it.
     pub evidence: EvidenceSummary,
@@ -93,11 +93,14 @@ pub struct Resolution {
     pub reason: Reason,
     /// The sentence for a person.
     pub summary: String,
+    /// Who saw it then.
+    #[serde(default)]
+    pub regions: Regions,
 }
 
 impl Store {
     /// Writes an incident, new or changed.
-    pub fn put_incident(&mut self, incident: &Incident) -> Result<(), StoreError> {
+    pub fn put_incident(&self, incident: &Incident) -> Result<(), StoreError> {
         self.connection
             .prepare_cached(
                 "INSERT INTO incidents (id, service, leg, state, started_at, opened_at, resolved_at,

@@ -2,25 +2,27 @@
 //!
 //! [`Store`] is synchronous and knows one engine, SQLite. Its statements are kept portable, since a
 //! second engine will come. What calls it, and when a transaction begins and ends, is the
-//! [`Desk`]'s business. It knows no HTTP, no clock, and decides nothing about mail.
+//! [`Desks`]' business. It knows no HTTP, no clock, and decides nothing about mail.
 
 mod agents;
-mod desk;
+mod desks;
 mod facts;
 mod incidents;
 mod outbox;
 mod probes;
 mod sweep;
 
+use std::borrow::Borrow;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
+use mailsonar_desk::DeskError;
 use mailsonar_settings::Duration;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use serde::Deserialize;
 
 pub use agents::{Agent, Hello};
-pub use desk::{Desk, Failure};
+pub use desks::{Desks, Failure};
 pub use incidents::{Incident, IncidentState, Resolution};
 pub use outbox::{Due, Owed};
 pub use probes::{Cursor, InFlight, Merged, ProbeQuery, StoredProbe};
@@ -68,10 +70,25 @@ impl StoreError {
 
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
+        Self::from(&error)
+    }
+}
+
+impl From<&rusqlite::Error> for StoreError {
+    fn from(error: &rusqlite::Error) -> Self {
         use ErrorCode::{CannotOpen, NotADatabase, ReadOnly, SystemIoFailure};
         let reopen =
             matches!(error.sqlite_error_code(), Some(SystemIoFailure | CannotOpen | ReadOnly | NotADatabase));
         Self { words: error.to_string(), reopen }
+    }
+}
+
+impl From<DeskError> for StoreError {
+    fn from(error: DeskError) -> Self {
+        match error {
+            DeskError::Database(error) => Self::from(&*error),
+            error => Self::new(error.to_string()),
+        }
     }
 }
 
@@ -89,23 +106,30 @@ pub struct Store {
     read_only: bool,
 }
 
+impl Borrow<Connection> for Store {
+    fn borrow(&self) -> &Connection {
+        &self.connection
+    }
+}
+
 impl Store {
     /// Opens (or makes) the database file and brings its schema up to date.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let connection = Connection::open(path).map_err(|error| {
+        let connection = mailsonar_desk::open(path).map_err(|error| {
             StoreError::new(format!(
-                "{} cannot be opened: {error}; check that its directory is there and can be written",
+                "{} cannot be opened: {error}; check that it is a database of the collector's, or that its \
+                 directory is there and can be written",
                 path.display()
             ))
         })?;
-        let mut store = Self { connection, path: Some(path.to_owned()), read_only: false };
+        let store = Self { connection, path: Some(path.to_owned()), read_only: false };
         store.prepare()?;
         Ok(store)
     }
 
     /// A database that lives and dies with this value.
     pub fn in_memory() -> Result<Self, StoreError> {
-        let mut store = Self { connection: Connection::open_in_memory()?, path: None, read_only: false };
+        let store = Self { connection: Connection::open_in_memory()?, path: None, read_only: false };
         store.prepare()?;
         Ok(store)
     }
@@ -119,17 +143,16 @@ impl Store {
     }
 
     /// Caps the file at so many pages of 4 KiB, as a full disk would; `None` lifts the cap.
-    pub fn cap_pages(&mut self, pages: Option<u32>) -> Result<(), StoreError> {
+    pub fn cap_pages(&self, pages: Option<u32>) -> Result<(), StoreError> {
         let pages = pages.unwrap_or(1_073_741_823);
         self.connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))?;
         Ok(())
     }
 
-    fn prepare(&mut self) -> Result<(), StoreError> {
+    fn prepare(&self) -> Result<(), StoreError> {
         let c = &self.connection;
-        c.busy_timeout(std::time::Duration::from_secs(5))?;
-        // FULL: without it a commit in WAL mode may be lost with the power (invariant I2).
-        c.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;")?;
+        // SQLite's own measure of a page cache, 2 MB: batches are wider than an agent's rows.
+        c.execute_batch("PRAGMA foreign_keys = ON; PRAGMA cache_size = -2000;")?;
         let version: usize = c.pragma_query_value(None, "user_version", |row| row.get::<_, u32>(0))? as usize;
         if version > MIGRATIONS.len() {
             return Err(StoreError::new(format!(

@@ -43,7 +43,7 @@ const SELECT: &str = "SELECT id, incident, notifier, place, body, attempts, refu
 
 impl Store {
     /// Owes a page from now on. One that is owed or was sent already is left as it is.
-    pub fn owe(&mut self, owed: &Owed, now: Timestamp) -> Result<(), StoreError> {
+    pub fn owe(&self, owed: &Owed, now: Timestamp) -> Result<(), StoreError> {
         self.connection
             .prepare_cached(
                 "INSERT INTO outbox (id, incident, notifier, place, state, created_at, attempts, refusals,
@@ -69,13 +69,7 @@ impl Store {
     }
 
     /// A page was delivered, or is given up.
-    pub fn settle(
-        &mut self,
-        id: &str,
-        delivered: bool,
-        result: &str,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
+    pub fn settle(&self, id: &str, delivered: bool, result: &str, now: Timestamp) -> Result<(), StoreError> {
         let state = if delivered { "delivered" } else { "given_up" };
         self.connection
             .prepare_cached(
@@ -87,12 +81,7 @@ impl Store {
     }
 
     /// A page was not delivered, and is to be tried again.
-    pub fn postpone(
-        &mut self,
-        due: &Due,
-        result: &str,
-        next_attempt_at: Timestamp,
-    ) -> Result<(), StoreError> {
+    pub fn postpone(&self, due: &Due, result: &str, next_attempt_at: Timestamp) -> Result<(), StoreError> {
         self.connection
             .prepare_cached(
                 "UPDATE outbox SET attempts = ?2, refusals = ?3, next_attempt_at = ?4, last_result = ?5
@@ -103,11 +92,7 @@ impl Store {
     }
 
     /// Gives up the pages owed to notifiers that are configured no more. Returns their names.
-    pub fn abandon_all_but(
-        &mut self,
-        notifiers: &[String],
-        now: Timestamp,
-    ) -> Result<Vec<String>, StoreError> {
+    pub fn abandon_all_but(&self, notifiers: &[String], now: Timestamp) -> Result<Vec<String>, StoreError> {
         let mut statement =
             self.connection.prepare_cached("SELECT DISTINCT notifier FROM outbox WHERE state = 'pending'")?;
         let owed = statement.query_map([], |row| row.get(0))?.collect::<Result<Vec<String>, _>>()?;

@@ -85,7 +85,7 @@ impl Store {
     /// The start keeps the offset it was first seen with, since that is the clock it was read from;
     /// an agent that restarts with another clock does not move its old probes.
     pub fn merge(
-        &mut self,
+        &self,
         agent: &Agent,
         received_at: Timestamp,
         record: &Record,
@@ -113,7 +113,7 @@ impl Store {
     }
 
     fn write(
-        &mut self,
+        &self,
         agent: &Agent,
         first_offset: SignedDuration,
         received_at: Timestamp,
@@ -235,7 +235,7 @@ impl Store {
             .connection
             .prepare_cached(
                 "SELECT visible_at FROM probes WHERE agent = ?1 AND service = ?2 AND route = ?3
-                 AND direction = ?4 AND visible_at IS NOT NULL AND outcome IN ('delivered', 'late')
+                 AND direction = ?4 AND visible_at IS NOT NULL
                  ORDER BY started_at DESC LIMIT 1",
             )?
             .query_row([agent.as_str(), service.as_str(), route.as_str(), direction.as_str()], |row| {

@@ -10,7 +10,7 @@ pub(crate) const SLICE: u32 = 500;
 impl Store {
     /// Removes one slice of what started before `horizon` and is no longer needed. True if there is
     /// more. Open incidents, and pages still owed, stay whatever their age.
-    pub fn sweep(&mut self, horizon: Timestamp) -> Result<bool, StoreError> {
+    pub fn sweep(&self, horizon: Timestamp) -> Result<bool, StoreError> {
         let horizon = us(horizon);
         let mut full = false;
         for sql in [

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use jiff::{SignedDuration, Timestamp};
 use mailsonar_clock::{Clock, SharedClock};
 use mailsonar_collector::notify::{HttpPost, Post};
-use mailsonar_collector::store::{Desk, Store};
+use mailsonar_collector::store::{Desks, Store};
 use mailsonar_collector::{Collector, Config, ingest};
 use mailsonar_protocol::*;
 use mailsonar_settings::Document;
@@ -88,7 +88,7 @@ pub(crate) fn configured(more: &str) -> Config {
 /// A collector behind a socket.
 pub(crate) struct Served {
     pub(crate) collector: Collector,
-    pub(crate) desk: Desk,
+    pub(crate) desks: Desks,
     pub(crate) base: String,
     pub(crate) http: reqwest::Client,
     _serving: AbortOnDropHandle<()>,
@@ -97,15 +97,15 @@ pub(crate) struct Served {
 impl Served {
     pub(crate) async fn with(config: Config, clock: SharedClock, store: Store) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let desk = Desk::thread(store).expect("a thread");
+        let desks = Desks::threaded(store).expect("a thread");
         let post: Arc<dyn Post> = Arc::new(HttpPost::new().expect("a client"));
-        let collector = Collector::start(config, clock, desk.clone(), &post).await.expect("it starts");
+        let collector = Collector::start(config, clock, desks.clone(), &post).await.expect("it starts");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let base = format!("http://{}", listener.local_addr().expect("bound"));
         let router = collector.router();
         let serving = tokio::spawn(async move { axum::serve(listener, router).await.expect("it serves") });
         let http = reqwest::Client::builder().no_proxy().build().expect("a client");
-        Self { collector, desk, base, http, _serving: AbortOnDropHandle::new(serving) }
+        Self { collector, desks, base, http, _serving: AbortOnDropHandle::new(serving) }
     }
 
     pub(crate) async fn start(clock: &Arc<Hand>) -> Self {

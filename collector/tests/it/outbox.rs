@@ -168,6 +168,15 @@ async fn the_page_arrives_through_errors_silence_and_redirects_and_the_resolve_f
         format!("http://collector.example/api/v1/incidents/{}", incident["id"].as_str().expect("an id"));
     assert_eq!(trigger["links"]["incident"], link);
     assert_eq!(resolve["reason"], "recovered");
+    assert_eq!(
+        resolve["regions"],
+        serde_json::json!({"failing": [], "passing": ["eu", "us"], "unknown": []}),
+        "who sees it now, and not who did"
+    );
+    let id = incident["id"].as_str().expect("an id");
+    let ended = served.json(&format!("/api/v1/incidents/{id}")).await;
+    assert_eq!(ended["regions"]["failing"], serde_json::json!(["eu", "us"]), "who did is kept here");
+    assert_eq!(ended["resolution"]["regions"], resolve["regions"]);
     assert!(resolve["summary"].as_str().expect("words").starts_with("Sending through acme works again"));
     assert_eq!(
         served.series(r#"mailsonar_notifications_total{notifier="pager",result="delivered"}"#).await,

@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use mailsonar_clock::Clock;
 use mailsonar_collector::Collector;
 use mailsonar_collector::notify::{Post, PostError, PostReply, PostRequest};
-use mailsonar_collector::store::{Desk, Store};
+use mailsonar_collector::store::{Desks, Store};
 use mailsonar_protocol::*;
 use tokio::time::{Instant, sleep};
 use tokio_util::task::AbortOnDropHandle;
@@ -65,10 +65,10 @@ async fn an_hour() -> Vec<(Duration, String)> {
     let began = Instant::now();
     let pager = Arc::new(Pager { began, calls: Mutex::default() });
     let post: Arc<dyn Post> = pager.clone();
-    let desk = Desk::inline(Store::in_memory().expect("a store"));
+    let desks = Desks::inline(Store::in_memory().expect("a store"));
     let config = configured(&webhook("127.0.0.1:1".parse().expect("an address")));
     let collector =
-        Collector::start(config, Arc::new(Simulated(began)), desk, &post).await.expect("it starts");
+        Collector::start(config, Arc::new(Simulated(began)), desks, &post).await.expect("it starts");
     let running = AbortOnDropHandle::new(tokio::spawn(collector.clone().run()));
     for tick in 0_i64..360 {
         for (place, token) in [(0, TOKEN), (1, OTHER_TOKEN)] {

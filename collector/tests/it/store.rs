@@ -1,7 +1,7 @@
 //! The store: order and repetition change nothing, a full disk is survived, old things go.
 
 use jiff::SignedDuration;
-use mailsonar_collector::store::{Desk, Hello, ProbeQuery, Store, StoreError, StoredProbe};
+use mailsonar_collector::store::{Desks, Hello, ProbeQuery, Store, StoreError, StoredProbe};
 use mailsonar_protocol::*;
 use proptest::prelude::*;
 
@@ -23,7 +23,7 @@ fn life(id: u128) -> Vec<Record> {
 }
 
 fn content(batches: &[Vec<Record>]) -> Vec<(StoredProbe, String)> {
-    let mut store = Store::in_memory().expect("a store");
+    let store = Store::in_memory().expect("a store");
     for records in batches {
         let Batch { agent, region, software, routes, health, .. } = batch(5_000, Vec::new());
         let hello = Hello {
@@ -72,7 +72,7 @@ async fn a_full_disk_is_said_stops_the_evaluation_and_is_survived() {
     served.collector.tick(at(10)).await;
     assert_eq!(served.get("/readyz").await.0, 200);
 
-    served.desk.run::<_, StoreError, _>(|store| store.cap_pages(Some(1))).await.expect("capped");
+    served.desks.run::<_, StoreError, _>(|store| store.cap_pages(Some(1))).await.expect("capped");
     let many: Vec<Record> = (100..1_000).map(|id| record(id, 1, 0, Outcome::Delivered)).collect();
     let (status, body) = served.post(TOKEN, &batch(10, many.clone())).await;
     assert_eq!(status, 503, "{body}");
@@ -85,7 +85,7 @@ async fn a_full_disk_is_said_stops_the_evaluation_and_is_survived() {
     assert_eq!(served.get("/healthz").await.0, 200, "the process lives");
     assert_eq!(served.probes().await, 1, "nothing of the batch was kept");
 
-    served.desk.run::<_, StoreError, _>(|store| store.cap_pages(None)).await.expect("lifted");
+    served.desks.run::<_, StoreError, _>(|store| store.cap_pages(None)).await.expect("lifted");
     served.collector.tick(at(12)).await;
     assert_eq!(served.get("/readyz").await.0, 200);
     assert_eq!(served.collector.evaluated_at(), Some(at(12)));
@@ -94,9 +94,9 @@ async fn a_full_disk_is_said_stops_the_evaluation_and_is_survived() {
 
 #[tokio::test]
 async fn a_job_that_fails_keeps_nothing_and_spoils_no_other() {
-    let desk = Desk::thread(Store::in_memory().expect("a store")).expect("a thread");
+    let desks = Desks::threaded(Store::in_memory().expect("a store")).expect("a thread");
     let put = |id: u128, fail: bool| {
-        desk.run(move |store| {
+        desks.run(move |store| {
             let Batch { agent, region, software, sent_at, routes, health, .. } = batch(10, Vec::new());
             let hello =
                 Hello { name: agent, region, software, sent_at, received_at: sent_at, routes, health };
@@ -113,13 +113,14 @@ async fn a_job_that_fails_keeps_nothing_and_spoils_no_other() {
     let results = futures::future::join_all((0..200).map(|id| put(id, id % 5 == 0))).await;
     assert_eq!(results.iter().filter(|result| result.is_err()).count(), 40);
     let query = ProbeQuery { limit: 1_000, ..ProbeQuery::default() };
-    let kept = desk.run::<_, StoreError, _>(move |store| store.probes(&query)).await.expect("read");
+    let kept = desks.run::<_, StoreError, _>(move |store| store.probes(&query)).await.expect("read");
     assert_eq!(kept.len(), 160);
-    assert_eq!(desk.trouble(), None);
+    assert_eq!(desks.trouble(), None);
 }
 
 /// A failure that may be the store's.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("a job that fails, as this test wants")]
 struct Failed(Option<StoreError>);
 
 impl From<StoreError> for Failed {
@@ -137,12 +138,13 @@ impl mailsonar_collector::store::Failure for Failed {
 #[tokio::test]
 async fn a_job_that_panics_fails_and_the_next_one_runs() {
     let directory = tempfile::tempdir().expect("a directory");
-    let desk = Desk::thread(Store::open(&directory.path().join("c.db")).expect("a store")).expect("threads");
-    let panicked = desk.run::<(), StoreError, _>(|_| panic!("a job that panics, as this test wants")).await;
+    let desks =
+        Desks::threaded(Store::open(&directory.path().join("c.db")).expect("a store")).expect("threads");
+    let panicked = desks.run::<(), StoreError, _>(|_| panic!("a job that panics, as this test wants")).await;
     assert!(panicked.expect_err("it fails").to_string().contains("interrupted"));
-    assert_eq!(desk.run::<_, StoreError, _>(|store| store.owed()).await, Ok(0));
-    desk.try_again().await.expect("nothing is wrong with the store");
-    assert_eq!(desk.trouble(), None);
+    assert_eq!(desks.run::<_, StoreError, _>(Store::owed).await, Ok(0));
+    desks.try_again().await.expect("nothing is wrong with the store");
+    assert_eq!(desks.trouble(), None);
 }
 
 #[tokio::test]
@@ -151,14 +153,15 @@ async fn a_long_answer_delays_no_agent() {
     let store = Store::open(&directory.path().join("c.db")).expect("a store");
     let served = Served::with(configured(""), Hand::at(10), store).await;
     let (go_on, wait) = std::sync::mpsc::channel::<()>();
-    let desk = served.desk.clone();
+    let desks = served.desks.clone();
     let asking = tokio::spawn(async move {
-        desk.read(move |store| {
-            let before = store.probes(&ProbeQuery { limit: 10, ..ProbeQuery::default() })?.len();
-            let _ = wait.recv();
-            Ok(before)
-        })
-        .await
+        desks
+            .read(move |store| {
+                let before = store.probes(&ProbeQuery { limit: 10, ..ProbeQuery::default() })?.len();
+                let _ = wait.recv();
+                Ok(before)
+            })
+            .await
     });
     served.take(&batch(10, vec![record(1, 1, 0, Outcome::Delivered)])).await;
     go_on.send(()).expect("it waits");
@@ -168,7 +171,7 @@ async fn a_long_answer_delays_no_agent() {
 
 #[test]
 fn what_is_old_goes_in_slices_and_the_rest_stays() {
-    let mut store = Store::in_memory().expect("a store");
+    let store = Store::in_memory().expect("a store");
     let Batch { agent, region, software, routes, health, .. } = batch(0, Vec::new());
     let hello = Hello { name: agent, region, software, sent_at: at(0), received_at: at(0), routes, health };
     let (agent, _) = store.hear(hello).expect("heard");
