@@ -59,7 +59,7 @@ fn main() -> Result<()> {
         report::name_program(&programs.collector)?;
     }
     println!();
-    let columns = "boxes|probes|a sec.|not well|missed|agent ms|servers ms|collector ms|peak MiB|threads|files|\
+    let columns = "boxes|probes|a sec.|not well|missed|agent ms|servers ms|collector ms|peak MiB|scraped MiB|threads|files|\
                    scrape KiB|scrape ms";
     let table = Table::new(8, "routes", columns);
     for &routes in &options.routes {
@@ -69,7 +69,7 @@ fn main() -> Result<()> {
         "\n  agent, servers, collector: CPU for a probe, user and system; servers: all of Postfix and Dovecot."
     );
     println!("  scrape: one page of /metrics and the agent's CPU for it; not within the CPU for a probe.");
-    println!("  peak: VmHWM of the agent, scrapes included.");
+    println!("  peak: VmHWM of the agent after the warm-up; scraped: in the end, after two scrapes.");
     Ok(())
 }
 
@@ -98,6 +98,7 @@ fn measure(programs: &Programs, options: &Options, routes: usize) -> Result<Vec<
     settle(&bed, &work)?;
 
     let clock = SystemClock::start();
+    let unscraped = usage::peak_memory(agent.pid());
     let before = agent.metrics()?;
     let (begun, used) = (clock.now(), Used::now(&agent, &bed, collector.as_ref()));
     std::thread::sleep(Duration::from_secs(options.seconds));
@@ -120,6 +121,7 @@ fn measure(programs: &Programs, options: &Options, routes: usize) -> Result<Vec<
         each(used_then.agent, used.agent),
         each(used_then.servers, used.servers),
         if collector.is_some() { each(used_then.collector, used.collector) } else { "-".into() },
+        mebibytes(unscraped),
         mebibytes(usage::peak_memory(pid)),
         usage::threads(pid).to_string(),
         usage::files(pid).to_string(),

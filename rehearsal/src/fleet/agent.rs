@@ -2,39 +2,30 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::ops::Deref;
+use std::sync::Mutex;
 
-use anyhow::{Context, Result, bail};
-use serde_json::Value;
+use anyhow::{Context, Result};
 
 use super::lines::{Doors, Lines};
+use super::member::Member;
 use super::settings::{self, Place};
 use super::{Plan, Programs, listening_place};
-use crate::patience;
-use crate::peers::{Process, http};
-use crate::processes::ProcessId;
 use crate::testbed::Testbed;
-
-/// How long a start may take on a busy machine.
-pub(super) const START: Duration = Duration::from_secs(20);
-/// How long a gentle end may take.
-pub(super) const END: Duration = Duration::from_secs(10);
 
 /// An agent. Killed with the value.
 #[derive(Debug)]
 pub struct Agent {
-    name: String,
+    member: Member,
     region: &'static str,
-    program: PathBuf,
-    log: &'static str,
-    dir: PathBuf,
-    address: SocketAddr,
     lines: Option<Lines>,
-    settings: Mutex<Value>,
-    process: Mutex<Option<Process>>,
+}
+
+impl Deref for Agent {
+    type Target = Member;
+    fn deref(&self) -> &Member {
+        &self.member
+    }
 }
 
 impl Agent {
@@ -58,24 +49,25 @@ impl Agent {
         let doors = lines.as_ref().map_or(doors, Lines::doors);
         let place = Place { number, name: &name, listen: address, collector, doors };
         let settings = settings::agent(plan, bed, &place);
-        let agent = Self {
-            region,
-            program: programs.agent.clone(),
+        let member = Member {
+            name,
+            kind: "agent",
+            program: (programs.agent.clone(), "run"),
             log: plan.log,
             dir,
             address,
-            lines,
+            up: "/healthz",
             settings: Mutex::new(settings),
             process: Mutex::default(),
-            name,
         };
+        let agent = Self { member, region, lines };
         agent.restart()?;
         Ok(agent)
     }
 
     /// Its name, as the collector knows it.
     pub fn name(&self) -> &str {
-        &self.name
+        &self.member.name
     }
 
     /// Its region.
@@ -83,94 +75,12 @@ impl Agent {
         self.region
     }
 
-    /// Where it serves `/metrics`.
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-
-    /// Its directory: `agent.toml`, `state/`, and what it logs in `agent.err`.
-    pub fn dir(&self) -> &Path {
-        &self.dir
-    }
-
     /// The lines to the mail servers, where the plan has this agent tapped.
     ///
     /// # Errors
     /// If it has not.
     pub fn lines(&self) -> Result<&Lines> {
-        self.lines.as_ref().with_context(|| format!("{} is not among the plan's tapped agents", self.name))
-    }
-
-    /// Its process, while there is one.
-    pub fn process(&self) -> Option<ProcessId> {
-        self.running().as_ref().map(Process::id)
-    }
-
-    /// What it logged so far.
-    pub fn log(&self) -> String {
-        fs::read(self.dir.join("agent.err"))
-            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
-            .unwrap_or_default()
-    }
-
-    /// Changes its configuration, for the next [`Self::restart`].
-    pub fn reconfigure(&self, change: impl FnOnce(&mut Value)) {
-        change(&mut self.settings.lock().unwrap_or_else(PoisonError::into_inner));
-    }
-
-    /// `SIGKILL`. One that does not run stays so.
-    pub fn kill9(&self) -> Result<()> {
-        self.running().take().map_or(Ok(()), |mut process| process.kill9())
-    }
-
-    /// `SIGTERM`, and waits for its end.
-    pub fn stop(&self) -> Result<()> {
-        let Some(mut process) = self.running().take() else { return Ok(()) };
-        let status = process.terminate(END)?;
-        if status.success() { Ok(()) } else { bail!("{} ended with {status}: {}", self.name, self.log()) }
-    }
-
-    /// Kills it (`SIGKILL`) if it runs, and starts it with the configuration as it is now.
-    pub fn restart(&self) -> Result<()> {
-        self.kill9()?;
-        self.launch()?;
-        self.wait_until_up()
-    }
-
-    /// [`Self::restart`] without waiting until it serves.
-    pub fn launch(&self) -> Result<()> {
-        let config = self.dir.join("agent.toml");
-        settings::write(&config, &self.settings.lock().unwrap_or_else(PoisonError::into_inner))?;
-        let mut command = Command::new(&self.program);
-        command.args(["run", "--config"]).arg(&config).env("MAILSONAR_LOG", self.log);
-        let process = Process::spawn("agent", &mut command, &self.dir)?;
-        // where the testbed's sweeper looks for what a killed test leaves behind
-        fs::write(self.dir.join("run/master.pid"), process.id().pid().to_string())?;
-        *self.running() = Some(process);
-        Ok(())
-    }
-
-    /// Waits until it serves.
-    pub fn wait_until_up(&self) -> Result<()> {
-        let up = patience::until(&format!("{} to serve", self.name), START, || {
-            let dead = self.process().is_none_or(|process| !process.is_alive());
-            let up = http::get(self.address, "/healthz").is_ok_and(|page| page.status == 200);
-            (up || dead).then_some(up)
-        });
-        if up.as_ref().is_ok_and(|up| *up) {
-            Ok(())
-        } else {
-            bail!("{} did not start: {}", self.name, self.log())
-        }
-    }
-
-    /// Its metrics, as Prometheus gets them.
-    pub fn metrics(&self) -> Result<String> {
-        Ok(http::get(self.address, "/metrics")?.body)
-    }
-
-    fn running(&self) -> MutexGuard<'_, Option<Process>> {
-        self.process.lock().unwrap_or_else(PoisonError::into_inner)
+        self.lines.as_ref().with_context(|| format!("{} is not among the plan's tapped agents", self.name()))
     }
 }
 

@@ -12,6 +12,7 @@ mod agent;
 mod api;
 mod collector;
 mod lines;
+mod member;
 pub mod metrics;
 mod page;
 mod programs;
@@ -29,6 +30,7 @@ pub use agent::Agent;
 pub use api::{Finding, Incident, Probe, Regions, Resolution};
 pub use collector::Collector;
 pub use lines::Lines;
+pub use member::Member;
 pub use page::Page;
 pub use programs::Programs;
 pub use settings::{FAR, OWN, REFERENCE, SERVICE, Way};
@@ -117,7 +119,7 @@ impl Fleet {
         let start = |place: usize| Agent::start(&programs, plan, place, &bed, collector.address());
         let agents = (0..plan.regions.len()).map(start).collect::<Result<Vec<_>>>()?;
         let targets: Vec<SocketAddr> =
-            agents.iter().map(Agent::address).chain([collector.address()]).collect();
+            agents.iter().map(|agent| agent.address()).chain([collector.address()]).collect();
         let prometheus = plan.prometheus.then(|| Prometheus::start(&targets, &[])).transpose()?;
         Ok(Self { agents, collector, prometheus, webhook, bed, clock, plan: plan.clone() })
     }
