@@ -159,7 +159,11 @@ fn logs(format: LogFormat, level: &str) {
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(1024 * 1024).build()?)
+    // Little is computed here: a few threads do, so that one that parses delays no other, and each costs
+    // memory of its own.
+    let threads = std::thread::available_parallelism().map_or(2, |cores| cores.get().clamp(2, 4));
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    Ok(builder.enable_all().worker_threads(threads).thread_stack_size(1024 * 1024).build()?)
 }
 
 fn config_check(path: &Path) -> anyhow::Result<ExitCode> {

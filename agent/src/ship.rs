@@ -5,22 +5,23 @@
 
 use std::io::Write;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use futures::future::BoxFuture;
+use jiff::{SignedDuration, Timestamp};
 use mailsonar_clock::SharedClock;
 use mailsonar_protocol::{
-    Acknowledgement, AgentHealth, AgentName, Answer, Batch, ProbeId, Record, Region, RouteCard, Text,
+    Acknowledgement, AgentHealth, AgentName, Answer, Batch, Outcome, ProbeId, Record, Region, RouteCard, Text,
 };
 use mailsonar_settings::Secret;
 use secrecy::ExposeSecret;
 use tokio::sync::Notify;
 
-use crate::ledger::Ledger;
+use crate::ledger::{Change, Ledger};
 
 /// Where and how to ship.
 #[derive(Debug, Clone)]
@@ -38,8 +39,14 @@ pub struct Config {
 /// The most records in a batch.
 const MOST: usize = 500;
 
-/// Records that change together are shipped together.
+/// News that somebody may be paged for is shipped at once, with what changes in the same moment.
 const GATHER: Duration = Duration::from_millis(20);
+
+/// Other news may wait for more of its kind.
+const GATHER_CALM: Duration = Duration::from_secs(1);
+
+/// How often the routes are announced again.
+const ANNOUNCE: SignedDuration = SignedDuration::from_secs(60);
 
 const FIRST_AGAIN: Duration = Duration::from_millis(500);
 const LAST_AGAIN: Duration = Duration::from_secs(30);
@@ -82,6 +89,23 @@ pub type OnShipped = Arc<dyn Fn(Shipped) + Send + Sync>;
 /// Asks how the agent is, for each batch; what the ledger knows is added to it.
 pub type AskHealth = Arc<dyn Fn() -> AgentHealth + Send + Sync>;
 
+/// The bells of the shipper.
+#[derive(Debug, Default)]
+pub struct News {
+    urgent: Notify,
+    calm: Notify,
+}
+
+impl News {
+    /// Hears of a change in the ledger: a verdict that is not good, or the end of one, is urgent.
+    pub fn changed(&self, change: &Change) {
+        let was = change.before.as_ref().map_or(Outcome::InFlight, |before| before.verdict.outcome);
+        let is = change.after.verdict.outcome;
+        let bad = |outcome| !matches!(outcome, Outcome::InFlight | Outcome::Delivered);
+        if was != is && (bad(was) || bad(is)) { self.urgent.notify_one() } else { self.calm.notify_one() }
+    }
+}
+
 /// Ships one agent's records.
 pub struct Shipper {
     /// The agent's name.
@@ -90,6 +114,8 @@ pub struct Shipper {
     pub region: Region,
     /// Its routes.
     pub routes: Vec<RouteCard>,
+    /// When they were last announced.
+    pub announced: Mutex<Option<Timestamp>>,
     /// The longest silence.
     pub heartbeat: Duration,
     /// What is owed.
@@ -99,7 +125,7 @@ pub struct Shipper {
     /// The way.
     pub post: Box<dyn Post>,
     /// Rung when a record changes.
-    pub changed: Arc<Notify>,
+    pub news: Arc<News>,
     /// How the agent is.
     pub health: AskHealth,
     /// Who hears how it went.
@@ -126,8 +152,7 @@ impl Shipper {
                     (self.on_shipped)(Shipped::Taken);
                     (again, most) = (FIRST_AGAIN, (most * 2).min(MOST));
                     if !full {
-                        tokio::time::timeout(self.heartbeat, self.changed.notified()).await.ok();
-                        tokio::time::sleep(GATHER).await;
+                        self.gather().await;
                     }
                 }
                 Next::Less { than } => most = (than / 2).max(1),
@@ -137,6 +162,21 @@ impl Shipper {
                     again = (again * 2).min(LAST_AGAIN);
                 }
             }
+        }
+    }
+
+    /// Waits for the next heartbeat, or for news and a little longer.
+    async fn gather(&self) {
+        let gathered = async {
+            tokio::select! {
+                () = self.news.calm.notified() => {
+                    tokio::time::timeout(GATHER_CALM, self.news.urgent.notified()).await.ok();
+                }
+                () = self.news.urgent.notified() => {}
+            }
+        };
+        if tokio::time::timeout(self.heartbeat, gathered).await.is_ok() {
+            tokio::time::sleep(GATHER).await;
         }
     }
 
@@ -176,7 +216,19 @@ impl Shipper {
         }
     }
 
+    /// The routes, where they are to be announced again.
+    fn announcement(&self) -> Option<Vec<RouteCard>> {
+        let mut announced = self.announced.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.clock.now();
+        if announced.is_some_and(|at| now.duration_since(at) < ANNOUNCE) {
+            return None;
+        }
+        *announced = Some(now);
+        Some(self.routes.clone())
+    }
+
     async fn batch(&self, records: Vec<Record>) -> Batch {
+        let routes = self.announcement();
         let mut health = (self.health)();
         if let Ok(counts) = self.ledger.counts().await {
             health.unacknowledged = counts.unacknowledged;
@@ -188,7 +240,7 @@ impl Shipper {
             region: self.region.clone(),
             software: concat!("mailsonar-agent ", env!("CARGO_PKG_VERSION")).into(),
             sent_at: self.clock.now(),
-            routes: self.routes.clone(),
+            routes,
             health,
             records,
         }
@@ -451,7 +503,7 @@ mod tests {
     struct Scene {
         ledger: Ledger,
         clock: SharedClock,
-        changed: Arc<Notify>,
+        news: Arc<News>,
         collector: Arc<Collector>,
         heard: Arc<Mutex<Vec<Shipped>>>,
         task: JoinHandle<()>,
@@ -467,7 +519,7 @@ mod tests {
 
     impl Scene {
         fn new(ledger: Ledger, collector: Arc<Collector>) -> Self {
-            let (clock, changed, heard) = (paused(), Arc::new(Notify::new()), Arc::new(Mutex::default()));
+            let (clock, news, heard) = (paused(), Arc::new(News::default()), Arc::new(Mutex::default()));
             let ears: Arc<Mutex<Vec<Shipped>>> = heard.clone();
             let shipper = Shipper {
                 agent: "eu-1".parse().expect("a name"),
@@ -477,11 +529,12 @@ mod tests {
                 ledger: ledger.clone(),
                 clock: clock.clone(),
                 post: Box::new(Way(collector.clone())),
-                changed: changed.clone(),
+                news: news.clone(),
+                announced: Mutex::default(),
                 health: Arc::new(|| AgentHealth { missed: 7, ..AgentHealth::default() }),
                 on_shipped: Arc::new(move |how| ears.lock().expect("not poisoned").push(how)),
             };
-            Self { ledger, clock, changed, collector, heard, task: tokio::spawn(shipper.run()) }
+            Self { ledger, clock, news, collector, heard, task: tokio::spawn(shipper.run()) }
         }
 
         async fn with(
@@ -547,7 +600,7 @@ mod tests {
         let beats = scene.collector.sizes();
         assert!((6..=7).contains(&beats.len()) && beats.iter().all(|size| *size == 0), "{beats:?}");
         scene.ledger.open_case(fresh(1)).await.expect("entered");
-        scene.changed.notify_one();
+        scene.news.urgent.notify_one();
         let took = scene.drained(Duration::from_secs(5)).await;
         assert!(took < Duration::from_millis(200), "{took:?}");
     }

@@ -254,11 +254,17 @@ pub async fn handshake(
     let stream = Box::pin(connector.connect(name.clone(), stream))
         .await
         .map_err(|error| from_handshake(host, &error))?;
-    let report = report(&stream, host, trust, &name);
+    let report = report(&stream, host, trust, policy, &name);
     Ok((Box::new(stream), report))
 }
 
-fn report(stream: &TlsStream<BoxedStream>, host: &str, trust: &Trust, name: &ServerName<'_>) -> TlsReport {
+fn report(
+    stream: &TlsStream<BoxedStream>,
+    host: &str,
+    trust: &Trust,
+    policy: Policy,
+    name: &ServerName<'_>,
+) -> TlsReport {
     let session = stream.get_ref().1;
     let version = match session.protocol_version() {
         Some(ProtocolVersion::TLSv1_3) => "TLS 1.3",
@@ -271,7 +277,11 @@ fn report(stream: &TlsStream<BoxedStream>, host: &str, trust: &Trust, name: &Ser
     TlsReport {
         version_and_cipher: format!("{version} {cipher}").into(),
         certificate_expires_at: chain.first().and_then(|leaf| not_after(leaf)),
-        verified: trust.judge(chain, name).map_err(|error| from_rustls(host, &error)),
+        verified: match policy {
+            // The handshake itself has judged it.
+            Policy::Verified => Ok(()),
+            Policy::Opportunistic => trust.judge(chain, name).map_err(|error| from_rustls(host, &error)),
+        },
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::AtomicUsize;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use jiff::SignedDuration;
@@ -10,7 +10,6 @@ use mailsonar_clock::SharedClock;
 use mailsonar_protocol::{
     AccountName, AgentHealth, Complaint, MailboxHealth, Region, RouteCard, RouteName, ServiceName, Text,
 };
-use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::task::TaskTracker;
 
@@ -25,7 +24,7 @@ use crate::net::SharedNetwork;
 use crate::probe::Prober;
 use crate::resolve::Resolver;
 use crate::schedule::{self, Act, Pulse};
-use crate::ship::{self, Post, Shipper};
+use crate::ship::{self, News, Post, Shipper};
 use crate::verdict::Fact;
 
 /// How often the figures that are asked for are taken, and the ledger swept.
@@ -74,8 +73,8 @@ impl Agent {
         let metrics = Arc::new(Metrics::new(config.region.clone(), &cards, &recipients(&config.routes)));
         let pulses: Arc<HashMap<_, _>> =
             Arc::new(cards.iter().map(|card| (card.route.clone(), Arc::new(Pulse::default()))).collect());
-        let changed = Arc::new(Notify::new());
-        listeners.extend(own_listeners(&metrics, &pulses, &changed));
+        let news = Arc::new(News::default());
+        listeners.extend(own_listeners(&metrics, &pulses, &news));
 
         let casebook = Casebook::new(ledger.clone(), clock.clone(), listeners);
         let breaker = Breaker::new(ledger.clone(), clock.clone(), config.sign_ins_per_hour);
@@ -117,7 +116,8 @@ impl Agent {
             ledger,
             clock,
             post,
-            changed,
+            news,
+            announced: Mutex::default(),
             health,
             on_shipped: Arc::new(move |how| counted.shipped(how)),
         });
@@ -222,9 +222,9 @@ fn act(prober: Arc<Prober>, route: Arc<Route>) -> Act {
 fn own_listeners(
     metrics: &Arc<Metrics>,
     pulses: &Arc<HashMap<RouteName, Arc<Pulse>>>,
-    changed: &Arc<Notify>,
+    news: &Arc<News>,
 ) -> [Listener; 3] {
-    let (metrics, pulses, changed) = (metrics.clone(), pulses.clone(), changed.clone());
+    let (metrics, pulses, news) = (metrics.clone(), pulses.clone(), news.clone());
     [
         Arc::new(move |change: &Change| metrics.changed(change)),
         Arc::new(move |change: &Change| {
@@ -233,7 +233,7 @@ fn own_listeners(
                 pulse.concluded(change.after.verdict.outcome);
             }
         }),
-        Arc::new(move |_: &Change| changed.notify_one()),
+        Arc::new(move |change: &Change| news.changed(change)),
     ]
 }
 

@@ -263,7 +263,7 @@ fn batch(agent: usize, records: Vec<Record>, now: Timestamp) -> Result<Batch> {
         region: format!("r{agent}").parse()?,
         software: "benchmark".into(),
         sent_at: now,
-        routes: (0..ROUTES).map(route).collect::<Result<_>>()?,
+        routes: Some((0..ROUTES).map(route).collect::<Result<_>>()?),
         health: AgentHealth { mailboxes: vec![mailbox], ..AgentHealth::default() },
         records,
     })

@@ -199,7 +199,9 @@ impl Ingest {
     /// Counts what a batch changed, after it is durable.
     fn count(&self, committed: &Committed) {
         let agent = &committed.agent;
-        self.metrics.announce(&agent.region, &agent.routes);
+        if committed.announced {
+            self.metrics.announce(&agent.region, &agent.routes);
+        }
         self.metrics.heard(agent, committed.missed_before);
         for Change { before, after } in &committed.changes {
             self.metrics.changed(agent, before.as_deref(), after);
@@ -217,6 +219,8 @@ struct Change {
 /// What a batch changed.
 struct Committed {
     agent: Agent,
+    /// Whether the batch said which routes there are.
+    announced: bool,
     missed_before: u64,
     changes: Vec<Change>,
 }
@@ -224,6 +228,7 @@ struct Committed {
 /// Stores a batch, within the transaction the caller holds.
 fn commit(store: &Store, batch: Batch, received_at: Timestamp) -> Result<Committed, Refusal> {
     let sent_at = batch.sent_at;
+    let announced = batch.routes.is_some();
     let (agent, before) = store.hear(Hello {
         name: batch.agent,
         region: batch.region,
@@ -246,7 +251,7 @@ fn commit(store: &Store, batch: Batch, received_at: Timestamp) -> Result<Committ
             Merged::Foreign(owner) => return Err(Refusal::Foreign { record: after.probe, owner }),
         }
     }
-    Ok(Committed { agent, missed_before: before.map_or(0, |agent| agent.health.missed), changes })
+    Ok(Committed { agent, announced, missed_before: before.map_or(0, |agent| agent.health.missed), changes })
 }
 
 /// Every configured agent and the region it is in.

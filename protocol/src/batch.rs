@@ -22,8 +22,11 @@ pub struct Batch {
     /// The agent's steady clock when the batch was made. The collector reads it against its own clock,
     /// so a wrong clock on an agent shifts nothing.
     pub sent_at: Timestamp,
-    /// Every route this agent probes, so that one that never reports is missed too.
-    pub routes: Vec<RouteCard>,
+    /// Every route this agent probes, so that one that never reports is missed too. Not in every batch:
+    /// where it is missing, what was announced last holds. An agent announces at its start and once a
+    /// minute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub routes: Option<Vec<RouteCard>>,
     /// How the agent is.
     pub health: AgentHealth,
     /// The records that changed, each in its newest revision.

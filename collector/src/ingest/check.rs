@@ -16,7 +16,7 @@ const MAX_STEPS: usize = 256;
 pub(super) fn batch(batch: &Batch) -> Result<(), Refusal> {
     let announced = [
         ("records", batch.records.len(), MAX_RECORDS),
-        ("routes", batch.routes.len(), MAX_ANNOUNCED),
+        ("routes", batch.routes.as_ref().map_or(0, Vec::len), MAX_ANNOUNCED),
         ("mailboxes", batch.health.mailboxes.len(), MAX_ANNOUNCED),
         ("complaints", batch.health.complaints.len(), MAX_ANNOUNCED),
     ];

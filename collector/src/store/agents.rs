@@ -41,8 +41,8 @@ pub struct Hello {
     pub sent_at: Timestamp,
     /// Our clock when the batch came in.
     pub received_at: Timestamp,
-    /// The routes it announces.
-    pub routes: Vec<RouteCard>,
+    /// The routes it announces, if it does; else what it announced before holds.
+    pub routes: Option<Vec<RouteCard>>,
     /// How it is.
     pub health: AgentHealth,
 }
@@ -67,7 +67,10 @@ impl Store {
             software: hello.software,
             heard_at: hello.received_at,
             offset: SignedDuration::from_micros(offset),
-            routes: hello.routes,
+            routes: hello
+                .routes
+                .or_else(|| before.as_ref().map(|before| before.routes.clone()))
+                .unwrap_or_default(),
             health: hello.health,
         };
         self.connection

@@ -222,7 +222,7 @@ pub(crate) fn batch(sent: i64, records: Vec<Record>) -> Batch {
         region: "eu".parse().expect("a name"),
         software: "test".into(),
         sent_at: at(sent),
-        routes: vec![RouteCard {
+        routes: Some(vec![RouteCard {
             route: "loop".parse().expect("a name"),
             service: "acme".parse().expect("a name"),
             reference: None,
@@ -230,7 +230,7 @@ pub(crate) fn batch(sent: i64, records: Vec<Record>) -> Batch {
             door: Door::Submission,
             interval_us: 60_000_000,
             deadline_us: 300_000_000,
-        }],
+        }]),
         health: AgentHealth::default(),
         records,
     }

@@ -121,8 +121,8 @@ async fn too_much_is_refused() {
     assert_eq!(status, 413);
     let records = (0..=MAX_RECORDS as u128).map(|id| record(id, 1, 0, Outcome::Delivered)).collect();
     assert_refused(&served, &batch(10, records), 413, "1001 records").await;
-    let card = batch(10, Vec::new()).routes.remove(0);
-    let announcing = Batch { routes: vec![card; 1_001], ..batch(10, Vec::new()) };
+    let card = batch(10, Vec::new()).routes.expect("announced").remove(0);
+    let announcing = Batch { routes: Some(vec![card; 1_001]), ..batch(10, Vec::new()) };
     assert_refused(&served, &announcing, 413, "1001 routes").await;
 }
 
