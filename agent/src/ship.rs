@@ -192,7 +192,9 @@ impl Shipper {
         let sent: Vec<_> =
             records.iter().map(|r| Acknowledgement { probe: r.probe, revision: r.revision }).collect();
         let full = records.len() == most;
-        let body = match packed(&self.batch(records).await) {
+        let routes = self.announcement();
+        let announces = routes.is_some();
+        let body = match packed(&self.batch(records, routes).await) {
             Ok(body) => body,
             Err(error) => {
                 tracing::error!(%error, "a batch could not be encoded");
@@ -200,7 +202,12 @@ impl Shipper {
             }
         };
         match self.post.post(body).await {
-            Ok((200..=299, answer)) => self.taken(&sent, &answer, full).await,
+            Ok((200..=299, answer)) => {
+                if announces {
+                    *self.announced.lock().unwrap_or_else(PoisonError::into_inner) = Some(self.clock.now());
+                }
+                self.taken(&sent, &answer, full).await
+            }
             Ok((413, _)) if sent.len() > 1 => Next::Less { than: sent.len() },
             Ok((409 | 422, answer)) if !sent.is_empty() => self.unacceptable(sent, &answer, full).await,
             Ok((status, answer)) => {
@@ -218,17 +225,12 @@ impl Shipper {
 
     /// The routes, where they are to be announced again.
     fn announcement(&self) -> Option<Vec<RouteCard>> {
-        let mut announced = self.announced.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = self.clock.now();
-        if announced.is_some_and(|at| now.duration_since(at) < ANNOUNCE) {
-            return None;
-        }
-        *announced = Some(now);
-        Some(self.routes.clone())
+        let announced = *self.announced.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_fresh = announced.is_some_and(|at| self.clock.now().duration_since(at) < ANNOUNCE);
+        (!is_fresh).then(|| self.routes.clone())
     }
 
-    async fn batch(&self, records: Vec<Record>) -> Batch {
-        let routes = self.announcement();
+    async fn batch(&self, records: Vec<Record>, routes: Option<Vec<RouteCard>>) -> Batch {
         let mut health = (self.health)();
         if let Ok(counts) = self.ledger.counts().await {
             health.unacknowledged = counts.unacknowledged;
@@ -603,6 +605,49 @@ mod tests {
         scene.news.urgent.notify_one();
         let took = scene.drained(Duration::from_secs(5)).await;
         assert!(took < Duration::from_millis(200), "{took:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn routes_are_announced_once_a_minute_and_again_where_nobody_heard() {
+        let scene =
+            Scene::with(
+                0,
+                |collector, body| {
+                    if collector.posts() <= 2 { refused(503, "away") } else { collector.take(&body) }
+                },
+            )
+            .await;
+        seconds(185).await;
+        let announced: Vec<bool> =
+            scene.collector.batches().iter().map(|batch| batch.routes.is_some()).collect();
+        assert!(announced[0], "the first that is heard announces");
+        let count = announced.iter().filter(|announces| **announces).count();
+        assert!((3..=4).contains(&count), "{announced:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn good_news_waits_for_more_of_its_kind_and_bad_news_for_nothing() {
+        let change = |was, is| {
+            let record = |outcome| {
+                let mut record = fresh(1).record;
+                record.verdict.outcome = outcome;
+                record
+            };
+            Change { before: Some(record(was)), after: record(is) }
+        };
+        for (was, is, within) in [
+            (Outcome::InFlight, Outcome::Delivered, 1_100..1_400),
+            (Outcome::InFlight, Outcome::Refused, 0..200),
+            (Outcome::Lost, Outcome::Late, 0..200),
+            (Outcome::Unknown, Outcome::Delivered, 0..200),
+        ] {
+            let scene = Scene::with(0, |collector, body| collector.take(&body)).await;
+            seconds(1).await;
+            scene.ledger.open_case(fresh(1)).await.expect("entered");
+            scene.news.changed(&change(was, is));
+            let took = scene.drained(Duration::from_secs(5)).await.as_millis();
+            assert!(within.contains(&took), "{was} to {is}: {took} ms");
+        }
     }
 
     #[tokio::test(start_paused = true)]
