@@ -108,8 +108,9 @@ pub async fn check(
     let mut step = |step: StageTime| hear(Event::Step { step, again: !seen.insert(step.stage) });
     let probe = prober.probe(&route, clock.now(), false, &mut step).await?;
     let record = concluded(probe, &mut changes, &mut hear).await?;
-    // The message is removed right after its record is kept; give that a moment.
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    if record.arrival.is_some() {
+        gone(&prober.mailboxes, patience).await;
+    }
     Ok(record)
 }
 
@@ -125,6 +126,17 @@ async fn ready(mailboxes: &HashMap<mailsonar_protocol::AccountName, Mailbox>, pa
         }
     };
     tokio::time::timeout(patience, watched).await.ok();
+}
+
+/// Waits until the message that arrived is removed again: nobody would know it later, since the key ends
+/// with the check.
+async fn gone(mailboxes: &HashMap<mailsonar_protocol::AccountName, Mailbox>, patience: Duration) {
+    let removed = async {
+        while mailboxes.values().all(|mailbox| mailbox.removed() == 0) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(patience, removed).await.ok();
 }
 
 async fn concluded(

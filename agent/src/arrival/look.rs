@@ -4,6 +4,7 @@
 //! completely searched by examining what lies behind. A look is complete when both folders' ends were
 //! reached and every command's own OK came.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -280,6 +281,7 @@ impl Watcher {
         removable.extend(self.report(sightings).await);
         if !removable.is_empty() {
             session.delete(&folder.selected, &removable).await?;
+            self.removed.fetch_add(removable.len() as u64, Ordering::Relaxed);
         }
         Ok(())
     }

@@ -13,6 +13,7 @@ mod look;
 mod pace;
 
 use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -139,6 +140,7 @@ pub struct Shared {
 pub struct Mailbox {
     notices: mpsc::UnboundedSender<Notice>,
     health: Arc<Mutex<MailboxHealth>>,
+    removed: Arc<AtomicU64>,
 }
 
 impl Mailbox {
@@ -163,6 +165,11 @@ impl Mailbox {
         self.notices.send(Notice::NotSent(probe)).ok();
     }
 
+    /// How many messages were removed from the mailbox since the start.
+    pub fn removed(&self) -> u64 {
+        self.removed.load(Ordering::Relaxed)
+    }
+
     /// Whether the mailbox can be looked into.
     pub fn health(&self) -> MailboxHealth {
         self.health.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -175,6 +182,7 @@ pub struct Watcher {
     address: Address,
     notices: mpsc::UnboundedReceiver<Notice>,
     health: Arc<Mutex<MailboxHealth>>,
+    removed: Arc<AtomicU64>,
     expected: Expected,
     eyes: Eyes,
 }
@@ -200,9 +208,10 @@ impl Watcher {
             unreachable_since: Some(now),
             trouble: None,
         }));
-        let mailbox = Mailbox { notices: sender, health: health.clone() };
+        let removed = Arc::new(AtomicU64::new(0));
+        let mailbox = Mailbox { notices: sender, health: health.clone(), removed: removed.clone() };
         let eyes = Eyes::new(shared.config.noops_per_second, now);
-        (Self { shared, address, notices, health, expected: Expected::default(), eyes }, mailbox)
+        (Self { shared, address, notices, health, removed, expected: Expected::default(), eyes }, mailbox)
     }
 
     /// Watches for ever.
