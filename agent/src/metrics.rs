@@ -231,6 +231,8 @@ mod tests {
             reference: None,
             direction: Direction::Loop,
             door: Door::Submission,
+            from: None,
+            to: None,
             interval_us: 60_000_000,
             deadline_us: 60_000_000,
         }

@@ -14,7 +14,8 @@ use lettre::Address;
 use mailsonar_clock::SharedClock;
 use mailsonar_desk::DeskError;
 use mailsonar_protocol::{
-    AccountName, AgentName, Class, Peer, ProbeId, Record, RouteName, Stage, StageTime, Text,
+    AccountName, AgentName, Class, Handover, Journey, Peer, ProbeId, Record, RouteName, Stage, StageTime,
+    Text,
 };
 use uuid::Uuid;
 
@@ -119,6 +120,8 @@ impl Prober {
             arrival: None,
             duplicates: 0,
             searched_at: None,
+            handover: Handover::default(),
+            journey: Journey::default(),
             evidence: Vec::new(),
             verdict: verdict::opened(now),
         }

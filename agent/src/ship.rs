@@ -441,7 +441,12 @@ mod tests {
 
     #[expect(clippy::unnecessary_wraps, reason = "the shape of every reply")]
     fn answer(acknowledged: Vec<Acknowledgement>) -> Reply {
-        let answer = Answer { protocol: mailsonar_protocol::VERSION, received_at: at(0), acknowledged };
+        let answer = Answer {
+            protocol: mailsonar_protocol::VERSION,
+            received_at: at(0),
+            acknowledged,
+            confirm: Vec::new(),
+        };
         Ok((200, serde_json::to_vec(&answer).expect("JSON").into()))
     }
 

@@ -311,7 +311,7 @@ fn keep(record: &mut Record, evidence: Evidence) {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use mailsonar_protocol::{Acceptance, Direction, Door, ProbeId};
+    use mailsonar_protocol::{Acceptance, Direction, Door, Handover, Journey, ProbeId};
     use proptest::prelude::*;
     use uuid::Uuid;
 
@@ -353,6 +353,8 @@ pub(crate) mod tests {
             arrival: None,
             duplicates: 0,
             searched_at: None,
+            handover: Handover::default(),
+            journey: Journey::default(),
             evidence: Vec::new(),
             verdict: opened(at(0)),
         };

@@ -22,8 +22,9 @@ use clap::Parser;
 use jiff::{SignedDuration, Timestamp};
 use mailsonar_clock::{Clock, SystemClock};
 use mailsonar_protocol::{
-    Acceptance, AgentHealth, Answer, Arrival, BATCHES_PATH, Batch, Direction, Door, MailboxHealth, Outcome,
-    Peer, ProbeId, Record, RouteCard, SeenBy, Stage, StageTime, Text, VERSION, Verdict,
+    Acceptance, AgentHealth, Answer, Arrival, BATCHES_PATH, Batch, Direction, Door, Handover, Journey,
+    MailboxHealth, Outcome, Peer, ProbeId, Record, RouteCard, SeenBy, Stage, StageTime, Text, VERSION,
+    Verdict,
 };
 use report::{Table, float, mebibytes, per};
 use reqwest::header;
@@ -247,6 +248,8 @@ fn batch(agent: usize, records: Vec<Record>, now: Timestamp) -> Result<Batch> {
             reference: None,
             direction: Direction::Loop,
             door: Door::Submission,
+            from: None,
+            to: None,
             interval_us: 60_000_000,
             deadline_us: 300_000_000,
         })
@@ -306,6 +309,8 @@ fn record(number: usize, revised: bool, now: Timestamp) -> Result<Record> {
         arrival: revised.then(|| arrival(at(1_405), number)),
         duplicates: 0,
         searched_at: None,
+        handover: Handover::default(),
+        journey: Journey::default(),
         evidence: Vec::new(),
         verdict: Verdict { outcome, stage: None, class: None, reason: Text::new(reason), at: at(1_420) },
     })

@@ -185,7 +185,7 @@ impl Ingest {
         let ingest = self.clone();
         let keeping = tokio::spawn(async move { ingest.keep(batch, received_at).await });
         keeping.await.unwrap_or_else(|_| Err(StoreError::interrupted().into()))?;
-        Ok(Answer { protocol: VERSION, received_at, acknowledged })
+        Ok(Answer { protocol: VERSION, received_at, acknowledged, confirm: Vec::new() })
     }
 
     /// Makes a batch durable, and counts what it changed.

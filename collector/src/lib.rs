@@ -21,6 +21,7 @@ pub mod incident;
 pub mod ingest;
 pub mod notify;
 pub mod outbox;
+pub mod silence;
 pub mod store;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

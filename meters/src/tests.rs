@@ -32,6 +32,8 @@ fn sent() -> Record {
         arrival: None,
         duplicates: 0,
         searched_at: None,
+        handover: Handover::default(),
+        journey: Journey::default(),
         evidence: Vec::new(),
         verdict: verdict(Outcome::InFlight, None),
     }
@@ -90,6 +92,8 @@ impl Shown {
             reference,
             direction,
             door,
+            from: None,
+            to: None,
             interval_us: 60_000_000,
             deadline_us: 300_000_000,
         }

@@ -47,6 +47,12 @@ pub struct RouteCard {
     pub direction: Direction,
     /// As in [`Record::door`].
     pub door: Door,
+    /// The account whose submission hands the message over; none where it goes straight to an MX.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<AccountName>,
+    /// The account in whose mailbox it is expected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<AccountName>,
     /// Microseconds from one probe to the next.
     pub interval_us: u64,
     /// Microseconds a message may take.
@@ -107,6 +113,10 @@ pub struct Answer {
     pub received_at: Timestamp,
     /// What the agent may now forget: every record of the batch, in the revision that was sent.
     pub acknowledged: Vec<Acknowledgement>,
+    /// Routes of this agent that are to be probed at once, out of turn: elsewhere one of their kind fails,
+    /// and a second view is wanted. Names the agent does not know are passed over.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub confirm: Vec<RouteName>,
 }
 
 /// One record that is durable at the collector, in this revision or a higher one.

@@ -13,11 +13,13 @@
 //! without raising it: readers ignore what they do not know, and what is missing has a default.
 
 mod batch;
+mod journey;
 mod name;
 mod record;
 mod text;
 
 pub use batch::{Acknowledgement, AgentHealth, Answer, Batch, Complaint, MailboxHealth, RouteCard};
+pub use journey::{Authentication, Change, Deferral, Handover, Hop, Journey, Report, ReportKind};
 pub use name::{AccountName, AgentName, InvalidName, ProbeId, Region, RouteName, ServiceName};
 pub use record::{
     Acceptance, Arrival, Class, Direction, Door, Evidence, Outcome, Peer, Record, SeenBy, Stage, StageTime,

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{ProbeId, RouteName, ServiceName, Text};
+use crate::{Handover, Journey, ProbeId, RouteName, ServiceName, Text};
 
 /// All that is known of one probe.
 ///
@@ -57,6 +57,12 @@ pub struct Record {
     /// When a complete search of the mailbox last ended without finding the message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub searched_at: Option<Timestamp>,
+    /// How the message was handed over.
+    #[serde(default, skip_serializing_if = "Handover::is_empty")]
+    pub handover: Handover,
+    /// By which hosts it came, and what came back.
+    #[serde(default, skip_serializing_if = "Journey::is_empty")]
+    pub journey: Journey,
     /// What went wrong, in the order it happened, in the servers' own words. At most 16 are kept.
     #[serde(default)]
     pub evidence: Vec<Evidence>,

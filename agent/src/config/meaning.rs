@@ -479,6 +479,11 @@ fn card(name: &RouteName, route: &RouteSettings, from: &Source, to: &Account) ->
         reference: reference.cloned(),
         direction,
         door,
+        from: match from {
+            Source::Account(account) => Some(account.name.clone()),
+            Source::Mx { .. } => None,
+        },
+        to: Some(to.name.clone()),
         interval_us: route.interval.as_micros(),
         deadline_us: route.deadline.as_micros(),
     }

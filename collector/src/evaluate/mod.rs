@@ -8,6 +8,7 @@
 //! Only the order in which probes *started* counts, never the order in which verdicts came in: a
 //! late verdict on an old probe is no new failure.
 
+mod component;
 mod facts;
 mod leg;
 mod vantage;
@@ -21,6 +22,7 @@ use mailsonar_protocol::{Direction, Region};
 use mailsonar_settings::{Document, Duration, Problem};
 use serde::{Deserialize, Serialize};
 
+pub use component::{Blame, Cleared, Component, ComponentKind};
 pub use facts::{AgentFacts, Facts, Lane, Leg, OpenIncident, Sample, ShutMailbox, Stand, Standing, Subject};
 use leg::LegView;
 use vantage::{Sight, Vantage};

@@ -10,7 +10,8 @@ use rusqlite::params;
 use serde::{Deserialize, Serialize};
 
 use super::{Store, StoreError, time, us, word};
-use crate::evaluate::{EvidenceSummary, Leg, OpenIncident, Reason, Regions, Standing, Subject};
+use crate::evaluate::{Blame, EvidenceSummary, Leg, OpenIncident, Reason, Regions, Standing, Subject};
+use crate::incident::{Backlog, Clocks, Failover, Moment};
 
 /// Where an incident is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,6 +85,21 @@ pub struct Incident {
     pub regions: Regions,
     /// What speaks for it.
     pub evidence: EvidenceSummary,
+    /// Who is to blame, where that can be told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blame: Option<Blame>,
+    /// Its moments.
+    #[serde(default)]
+    pub clocks: Clocks,
+    /// Mail that was accepted during it and is not there yet.
+    #[serde(default)]
+    pub backlog: Backlog,
+    /// Changes of the site through which mail flows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failovers: Vec<Failover>,
+    /// What happened, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub timeline: Vec<Moment>,
 }
 
 /// The end of an incident.

@@ -10,6 +10,7 @@ mod facts;
 mod incidents;
 mod outbox;
 mod probes;
+mod silences;
 mod sweep;
 
 use std::borrow::Borrow;
@@ -28,7 +29,8 @@ pub use outbox::{Due, Owed};
 pub use probes::{Cursor, InFlight, Merged, ProbeQuery, StoredProbe};
 
 /// The schema, in the order it grew. A file that was released is never changed.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_first.sql")];
+const MIGRATIONS: &[&str] =
+    &[include_str!("migrations/0001_first.sql"), include_str!("migrations/0002_silences.sql")];
 
 /// How many bytes [`Store::try_space`] asks for.
 const SPACE: usize = 256 * 1024;

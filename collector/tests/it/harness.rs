@@ -203,6 +203,8 @@ pub(crate) fn record(id: u128, revision: u32, started: i64, outcome: Outcome) ->
         }),
         duplicates: 0,
         searched_at: None,
+        handover: Handover::default(),
+        journey: Journey::default(),
         evidence: Vec::new(),
         verdict: Verdict {
             outcome,
@@ -228,6 +230,8 @@ pub(crate) fn batch(sent: i64, records: Vec<Record>) -> Batch {
             reference: None,
             direction: Direction::Loop,
             door: Door::Submission,
+            from: None,
+            to: None,
             interval_us: 60_000_000,
             deadline_us: 300_000_000,
         }]),

@@ -54,10 +54,23 @@ pub(crate) fn from_now(story: &Story) -> String {
 
 /// Waits until every agent has had this outcome on this way, of probes that fit `query`.
 pub(crate) fn everyone_sees(story: &Story, query: &str, way: Way, outcome: Outcome) -> Vec<Probe> {
+    everyone_sees_that(story, query, way, outcome, |_| true)
+}
+
+/// As [`everyone_sees`], of probes that are so. Those that were under way when a fault set in may have met
+/// the middle of it, and are left out by this.
+pub(crate) fn everyone_sees_that(
+    story: &Story,
+    query: &str,
+    way: Way,
+    outcome: Outcome,
+    so: impl Fn(&Probe) -> bool,
+) -> Vec<Probe> {
     let query = format!("{query}&route={way}&outcome={outcome}");
     let regions = |probes: &[Probe]| probes.iter().map(|probe| probe.region.clone()).collect::<BTreeSet<_>>();
     let seen = patience::until(&format!("{outcome} on {way} from everywhere"), PATIENCE, || {
-        let probes = story.probes(&query).ok()?;
+        let mut probes = story.probes(&query).ok()?;
+        probes.retain(&so);
         (regions(&probes).len() == story.agents().len()).then_some(probes)
     });
     seen.unwrap_or_else(|error| {

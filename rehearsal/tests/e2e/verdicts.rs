@@ -79,11 +79,11 @@ fn during(story: &Story, fault: Fault, see: impl FnOnce(&str)) -> Vec<Probe> {
     story.bed.service.inject(fault).expect("injected");
     see(&since);
     let fresh = story.wait_for_page(&format!("a page for {fault}"), PATIENCE, |page| {
-        page.status == "trigger" && page.at > from
+        // what is swallowed at every door makes sending fail too, and either may be known first
+        page.opens("receive") && page.at > from
     });
     let page = fresh.expect("paged");
     println!("{fault}: paged after {:.1} s: {}", page.at.duration_since(from).as_secs_f64(), page.summary);
-    assert_eq!(page.leg, "receive", "{}", page.summary);
     story.bed.service.heal(fault).expect("healed");
     story.wait_for_page("the resolve", PATIENCE, |other| other.resolves(&page)).expect("resolved");
     story.wait_until_well().expect("all is well again");

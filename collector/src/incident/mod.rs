@@ -3,9 +3,13 @@
 //! Called within one transaction of the store: an incident and its pages are committed together or
 //! not at all, so a crash can neither lose a page nor invent one (I8). Knows no network.
 
+mod anatomy;
+
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
+
+pub use anatomy::{Backlog, Clocks, Failover, MAX_MOMENTS, Moment, MomentKind};
 
 use crate::evaluate::{Assessment, Decision, Picture};
 use crate::notify::{Page, Status};
@@ -91,6 +95,11 @@ fn opened(picture: &Picture, now: Timestamp) -> Incident {
         resolution: None,
         regions: picture.regions.clone(),
         evidence: picture.evidence.clone(),
+        blame: None,
+        clocks: Clocks::default(),
+        backlog: Backlog::default(),
+        failovers: Vec::new(),
+        timeline: Vec::new(),
     }
 }
 

@@ -1,0 +1,64 @@
+//! Silences and announced maintenance: windows in which triggers stay mute.
+//!
+//! They mute triggers, never resolves, and stay visible in every report. Plain data and one question;
+//! knows no store and no clock.
+
+use jiff::Timestamp;
+use mailsonar_protocol::ServiceName;
+use serde::{Deserialize, Serialize};
+
+use crate::evaluate::{Leg, Subject};
+
+/// One window.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Silence {
+    /// Its id.
+    pub id: String,
+    /// Why nobody is paged.
+    pub kind: SilenceKind,
+    /// The service; every service, if none is named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<ServiceName>,
+    /// The leg; every leg, if none is named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leg: Option<Leg>,
+    /// Who made it.
+    pub author: String,
+    /// Why.
+    pub reason: String,
+    /// When it begins.
+    pub starts_at: Timestamp,
+    /// When it ends.
+    pub ends_at: Timestamp,
+    /// When it was made; maintenance is announced if that was before it began.
+    pub created_at: Timestamp,
+}
+
+/// Kinds of windows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SilenceKind {
+    /// An operator wants quiet.
+    Silence,
+    /// Work that was announced.
+    Maintenance,
+}
+
+impl SilenceKind {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Silence => "silence",
+            Self::Maintenance => "maintenance",
+        }
+    }
+}
+
+impl Silence {
+    /// Whether it is about this subject at this time.
+    pub fn covers(&self, subject: &Subject, at: Timestamp) -> bool {
+        self.service.as_ref().is_none_or(|service| *service == subject.service)
+            && self.leg.is_none_or(|leg| leg == subject.leg)
+            && (self.starts_at..self.ends_at).contains(&at)
+    }
+}
