@@ -27,6 +27,7 @@ pub mod resolve;
 pub mod schedule;
 pub mod serve;
 pub mod ship;
+pub mod site;
 pub mod submit;
 pub mod tls;
 pub mod trouble;

@@ -5,30 +5,28 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use lettre::Address;
 use mailsonar_clock::SharedClock;
-use mailsonar_protocol::{AccountName, Direction, Door, RouteCard, RouteName, ServiceName};
+use mailsonar_protocol::{Direction, Text};
 use mailsonar_settings::{Document, Problem, Problems, SecretSource};
 
-use super::settings::{
-    AccountSettings, CollectorSettings, EndpointSettings, EndpointTls, MxTls, RouteSettings, Settings,
-};
-use super::{Account, Config, Endpoint, Route, Source};
+use super::settings::{CollectorSettings, Settings, SiteSettings};
+use super::{Config, Route};
 use crate::message::Signer;
-use crate::submit::{Credentials, Limits, TlsMode};
+use crate::site::{Pattern, Sites};
+use crate::submit::Limits;
 use crate::tls::Trust;
 use crate::{arrival, resolve, ship};
 
 /// The word for a route's beginning that is no account.
-const MX: &str = "mx";
+pub(super) const MX: &str = "mx";
 
 /// What is gathered while the file is read.
-struct Reader<'a> {
-    document: &'a Document,
+pub(super) struct Reader<'a> {
+    pub(super) document: &'a Document,
     clock: &'a SharedClock,
     trusts: BTreeMap<Option<PathBuf>, Trust>,
     problems: Vec<Problem>,
-    warnings: Vec<String>,
+    pub(super) warnings: Vec<String>,
 }
 
 /// Works out what a document means.
@@ -50,6 +48,7 @@ pub(super) fn of(document: &Document, clock: &SharedClock) -> Result<Config, Pro
         .collect();
     reader.whole(&settings, &routes);
     let signers = reader.signers(&settings);
+    let sites = reader.sites(&settings);
     let ship = settings.collector.as_ref().and_then(|collector| reader.ship(collector));
     let ehlo_name = reader.ehlo_name(settings.ehlo_name.as_deref());
     if !reader.problems.is_empty() {
@@ -85,6 +84,7 @@ pub(super) fn of(document: &Document, clock: &SharedClock) -> Result<Config, Pro
             retention: settings.retention.signed(),
         },
         signers,
+        sites,
         accounts: accounts.into_values().collect(),
         routes,
         warnings: reader.warnings,
@@ -92,12 +92,12 @@ pub(super) fn of(document: &Document, clock: &SharedClock) -> Result<Config, Pro
 }
 
 impl Reader<'_> {
-    fn fault(&mut self, key: &str, message: impl Into<String>, remedy: impl Into<String>) {
+    pub(super) fn fault(&mut self, key: &str, message: impl Into<String>, remedy: impl Into<String>) {
         self.problems.push(self.document.problem(key, message, remedy));
     }
 
     /// The roots for an endpoint, read once for each CA file.
-    fn trust(&mut self, key: &str, ca_file: Option<&Path>) -> Option<Trust> {
+    pub(super) fn trust(&mut self, key: &str, ca_file: Option<&Path>) -> Option<Trust> {
         let path = ca_file.map(|file| self.document.directory().join(file));
         if let Some(known) = self.trusts.get(&path) {
             return Some(known.clone());
@@ -119,123 +119,11 @@ impl Reader<'_> {
         }
     }
 
-    fn endpoint(&mut self, key: &str, settings: &EndpointSettings, ports: (u16, u16)) -> Option<Endpoint> {
-        if !is_host(&settings.host) {
-            let key = format!("{key}.host");
-            self.fault(
-                &key,
-                format!("{:?} is not a host", settings.host),
-                "write a DNS name or an IP address",
-            );
-            return None;
-        }
-        let Some(protection) = settings.tls else {
-            let remedy = "write tls = \"tls\" (from the first byte, best), \"starttls\", or \"plaintext\"";
-            self.fault(key, "does not say how it is protected", remedy);
-            return None;
-        };
-        let tls = match protection {
-            EndpointTls::Tls => TlsMode::Tls(self.trust(key, settings.ca_file.as_deref())?),
-            EndpointTls::Starttls => TlsMode::Starttls(self.trust(key, settings.ca_file.as_deref())?),
-            EndpointTls::Plaintext => {
-                self.warnings.push(format!("{key}: the password travels in the clear (tls = \"plaintext\")"));
-                TlsMode::Plaintext
-            }
-        };
-        let usual = if protection == EndpointTls::Tls { ports.0 } else { ports.1 };
-        Some(Endpoint { host: settings.host.clone(), port: settings.port.unwrap_or(usual), tls })
-    }
-
-    fn account(&mut self, name: &AccountName, account: &AccountSettings, all: &Settings) -> Option<Account> {
-        let key = format!("accounts.{name}");
-        if name.as_str() == MX {
-            self.fault(&key, "an account cannot be called \"mx\"", "that word stands for the MX in `from`");
-        }
-        let (provider, watched) = self.provider(&key, account, all)?;
-        let address = self.address(&format!("{key}.address"), &account.address)?;
-        let domains =
-            if watched { &all.services } else { &all.references }.get(&provider).map(|p| &p.domains);
-        if !domains.is_some_and(|domains| domains.iter().any(|d| d.eq_ignore_ascii_case(address.domain()))) {
-            let message = format!("{} is not one of the domains of {provider}", address.domain());
-            self.fault(&format!("{key}.address"), message, "add it to that provider's `domains`");
-        }
-        let source = SecretSource {
-            name: "password",
-            inline: account.password.as_ref(),
-            file: account.password_file.as_deref(),
-            env: account.password_env.as_deref(),
-            directory: self.document.directory(),
-        };
-        let password = self.secret(&key, &source)?;
-        let username = account.username.clone().unwrap_or_else(|| account.address.clone());
-        if username.is_empty() || username.contains(['\r', '\n', '\0']) {
-            self.fault(
-                &format!("{key}.username"),
-                "empty, or with a line break or NUL in it",
-                "write it plainly",
-            );
-        }
-        Some(Account {
-            name: name.clone(),
-            provider,
-            watched,
-            address,
-            credentials: Credentials { username, password },
-            submission: match &account.submission {
-                Some(settings) => Some(self.endpoint(&format!("{key}.submission"), settings, (465, 587))?),
-                None => None,
-            },
-            imap: match &account.imap {
-                Some(settings) => Some(self.endpoint(&format!("{key}.imap"), settings, (993, 143))?),
-                None => None,
-            },
-            junk: account.junk.clone(),
-        })
-    }
-
-    fn provider(
+    pub(super) fn secret(
         &mut self,
         key: &str,
-        account: &AccountSettings,
-        all: &Settings,
-    ) -> Option<(ServiceName, bool)> {
-        let (name, watched, known) = match (&account.service, &account.reference) {
-            (Some(name), None) => (name, true, all.services.contains_key(name)),
-            (None, Some(name)) => (name, false, all.references.contains_key(name)),
-            _ => {
-                let remedy = "write `service = \"…\"` for an account of the service under watch, or `reference = \"…\"` \
-                              for one at another provider";
-                self.fault(key, "belongs to neither or to both of a service and a reference", remedy);
-                return None;
-            }
-        };
-        if !known {
-            let kind = if watched { "service" } else { "reference" };
-            self.fault(
-                &format!("{key}.{kind}"),
-                format!("there is no {kind} {name}"),
-                format!("add [{kind}s.{name}]"),
-            );
-            return None;
-        }
-        Some((name.clone(), watched))
-    }
-
-    fn address(&mut self, key: &str, text: &str) -> Option<Address> {
-        match text.parse() {
-            Ok(address) => Some(address),
-            Err(error) => {
-                self.fault(
-                    key,
-                    format!("{text:?} is not a mail address: {error}"),
-                    "write it as user@domain",
-                );
-                None
-            }
-        }
-    }
-
-    fn secret(&mut self, key: &str, source: &SecretSource<'_>) -> Option<mailsonar_settings::Secret> {
+        source: &SecretSource<'_>,
+    ) -> Option<mailsonar_settings::Secret> {
         match source.fetch() {
             Ok((secret, warning)) => {
                 self.warnings.extend(warning.map(|warning| format!("{key}: {warning}")));
@@ -252,123 +140,6 @@ impl Reader<'_> {
                 );
                 None
             }
-        }
-    }
-
-    fn route(
-        &mut self,
-        name: &RouteName,
-        route: &RouteSettings,
-        all: &Settings,
-        accounts: &BTreeMap<AccountName, Arc<Account>>,
-    ) -> Option<Route> {
-        let key = format!("routes.{name}");
-        let to = self.recipient(&key, route, all, accounts)?;
-        let from = self.source(&key, route, all, accounts)?;
-        let sender = match (&from, &route.sender) {
-            (_, Some(sender)) => self.address(&format!("{key}.sender"), sender)?,
-            (Source::Account(account), None) => account.address.clone(),
-            (Source::Mx { .. }, None) => {
-                let remedy = "write the envelope sender; a domain of yours whose SPF record allows this host";
-                self.fault(&key, "a route from \"mx\" needs a `sender`", remedy);
-                return None;
-            }
-        };
-        let card = card(name, route, &from, &to);
-        self.timing(&key, route, all);
-        Some(Route {
-            card,
-            from,
-            sender,
-            to,
-            interval: route.interval.get(),
-            deadline: route.deadline.signed(),
-        })
-    }
-
-    fn recipient(
-        &mut self,
-        key: &str,
-        route: &RouteSettings,
-        all: &Settings,
-        accounts: &BTreeMap<AccountName, Arc<Account>>,
-    ) -> Option<Arc<Account>> {
-        let account = accounts.get(&route.to).cloned();
-        match &account {
-            None if !all.accounts.contains_key(&route.to) => {
-                let name = &route.to;
-                self.fault(
-                    &format!("{key}.to"),
-                    format!("there is no account {name}"),
-                    format!("add [accounts.{name}]"),
-                );
-            }
-            Some(account) if account.imap.is_none() => {
-                let message = format!("account {} has no `imap`, so no arrival can be seen", account.name);
-                self.fault(
-                    &format!("{key}.to"),
-                    message,
-                    "add `imap = { host = \"…\", tls = \"tls\" }` to it",
-                );
-                return None;
-            }
-            _ => {}
-        }
-        account
-    }
-
-    fn source(
-        &mut self,
-        key: &str,
-        route: &RouteSettings,
-        all: &Settings,
-        accounts: &BTreeMap<AccountName, Arc<Account>>,
-    ) -> Option<Source> {
-        if route.from == MX {
-            let defaults = super::settings::MxSettings::default();
-            let mx = route.mx.as_ref().unwrap_or(&defaults);
-            let trust = self.trust(&format!("{key}.mx"), mx.ca_file.as_deref())?;
-            let tls = match mx.tls {
-                MxTls::Opportunistic => TlsMode::Opportunistic(trust),
-                MxTls::Required => TlsMode::Starttls(trust),
-                MxTls::Plaintext => TlsMode::Plaintext,
-            };
-            return Some(Source::Mx { port: mx.port, tls });
-        }
-        if route.mx.is_some() {
-            self.fault(
-                &format!("{key}.mx"),
-                "`mx` goes with `from = \"mx\"` only",
-                "remove it, or write from = \"mx\"",
-            );
-        }
-        let name = route.from.parse::<AccountName>().ok().filter(|name| all.accounts.contains_key(name));
-        let Some(name) = name else {
-            let message = format!("there is no account {:?}", route.from);
-            self.fault(
-                &format!("{key}.from"),
-                message,
-                "write an account's name, or \"mx\" for straight to the MX",
-            );
-            return None;
-        };
-        let account = accounts.get(&name)?;
-        if account.submission.is_none() {
-            let remedy = "add `submission = { host = \"…\", tls = \"tls\" }` to it";
-            self.fault(&format!("{key}.from"), format!("account {name} has no `submission`"), remedy);
-            return None;
-        }
-        Some(Source::Account(account.clone()))
-    }
-
-    fn timing(&mut self, key: &str, route: &RouteSettings, all: &Settings) {
-        if route.deadline > all.retention {
-            let remedy = "a deadline must be shorter than `retention`, or lateness could never be seen";
-            self.fault(&format!("{key}.deadline"), "longer than the retention", remedy);
-        }
-        if route.interval.get() < std::time::Duration::from_millis(100) {
-            let remedy = "probe at most ten times a second; add routes for more";
-            self.fault(&format!("{key}.interval"), "too short", remedy);
         }
     }
 
@@ -405,6 +176,29 @@ impl Reader<'_> {
             }
         }
         signers
+    }
+
+    fn sites(&mut self, settings: &Settings) -> Sites {
+        let mut patterns = Vec::new();
+        for (site, SiteSettings { hosts, addresses }) in &settings.sites {
+            if hosts.is_empty() && addresses.is_empty() {
+                let remedy = "write `hosts` or `addresses`, or remove it";
+                self.fault(&format!("sites.{site}"), "nothing belongs to it", remedy);
+            }
+            let hosts = hosts.iter().map(|text| ("hosts", text, Pattern::host(text)));
+            let networks = addresses.iter().map(|text| ("addresses", text, Pattern::network(text)));
+            for (key, text, pattern) in hosts.chain(networks) {
+                match pattern {
+                    Some(pattern) => patterns.push((Text::new(site), pattern)),
+                    None => self.fault(
+                        &format!("sites.{site}.{key}"),
+                        format!("{text:?} fits no host or network"),
+                        "write hosts as \"*.a.acme.example\", addresses as \"192.0.2.0/24\"",
+                    ),
+                }
+            }
+        }
+        Sites::new(patterns)
     }
 
     fn ship(&mut self, collector: &CollectorSettings) -> Option<ship::Config> {
@@ -456,40 +250,7 @@ impl Reader<'_> {
     }
 }
 
-fn card(name: &RouteName, route: &RouteSettings, from: &Source, to: &Account) -> RouteCard {
-    let (door, from_watched, sender) = match from {
-        Source::Account(account) => (Door::Submission, account.watched, Some(&account.provider)),
-        Source::Mx { .. } => (Door::Mx, false, None),
-    };
-    let direction = match (from_watched, to.watched) {
-        (true, true) => Direction::Loop,
-        (true, false) => Direction::Outbound,
-        (false, true) => Direction::Inbound,
-        (false, false) => Direction::Control,
-    };
-    let (service, reference) = match direction {
-        Direction::Outbound => (sender.unwrap_or(&to.provider), Some(&to.provider)),
-        Direction::Inbound => (&to.provider, sender),
-        Direction::Loop => (&to.provider, None),
-        Direction::Control => (&to.provider, sender.filter(|sender| **sender != to.provider)),
-    };
-    RouteCard {
-        route: name.clone(),
-        service: service.clone(),
-        reference: reference.cloned(),
-        direction,
-        door,
-        from: match from {
-            Source::Account(account) => Some(account.name.clone()),
-            Source::Mx { .. } => None,
-        },
-        to: Some(to.name.clone()),
-        interval_us: route.interval.as_micros(),
-        deadline_us: route.deadline.as_micros(),
-    }
-}
-
-fn is_host(text: &str) -> bool {
+pub(super) fn is_host(text: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-._:[]".contains(c);
     !text.is_empty() && text.len() <= 253 && text.chars().all(plain)
 }

@@ -2,7 +2,9 @@
 //!
 //! Only the root composes the stages' own configurations; no stage imports this module's [`Config`].
 
+mod accounts;
 mod meaning;
+mod routes;
 mod settings;
 
 use std::net::SocketAddr;
@@ -15,6 +17,7 @@ use mailsonar_protocol::{AccountName, AgentName, Region, RouteCard, RouteName, S
 use mailsonar_settings::{Document, Problems};
 
 use crate::message::Signer;
+use crate::site::Sites;
 use crate::submit::{Credentials, Limits, TlsMode};
 use crate::{arrival, resolve, ship};
 
@@ -45,6 +48,8 @@ pub struct Config {
     pub watch: arrival::Config,
     /// DKIM keys.
     pub signers: Vec<Signer>,
+    /// Which site a host or an address belongs to.
+    pub sites: Sites,
     /// All accounts.
     pub accounts: Vec<Arc<Account>>,
     /// All routes.

@@ -37,6 +37,8 @@ pub(super) struct Settings {
     pub services: BTreeMap<ServiceName, ProviderSettings>,
     #[serde(default)]
     pub references: BTreeMap<ServiceName, ProviderSettings>,
+    #[serde(default)]
+    pub sites: BTreeMap<String, SiteSettings>,
     pub accounts: BTreeMap<AccountName, AccountSettings>,
     pub routes: BTreeMap<RouteName, RouteSettings>,
 }
@@ -115,6 +117,16 @@ impl Default for WatchSettings {
 #[serde(deny_unknown_fields)]
 pub(super) struct ProviderSettings {
     pub domains: Vec<String>,
+}
+
+/// `[sites.NAME]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SiteSettings {
+    #[serde(default)]
+    pub hosts: Vec<String>,
+    #[serde(default)]
+    pub addresses: Vec<String>,
 }
 
 /// `[accounts.NAME]`.

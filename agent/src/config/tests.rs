@@ -526,3 +526,26 @@ fn no_secret_is_in_the_debug_of_a_configuration() {
     let config = Place::new().load(GOOD).unwrap_or_else(|problems| panic!("{problems}"));
     assert!(!format!("{config:?}").contains("s3cret"), "I12");
 }
+
+#[test]
+fn sites_are_told_by_name_and_address_and_nonsense_is_placed() {
+    let text =
+        format!("{GOOD}\n[sites.east]\nhosts = [\"*.east.acme.example\"]\naddresses = [\"192.0.2.0/24\"]\n");
+    let config = Place::new().load(&text).unwrap_or_else(|problems| panic!("{problems}"));
+    let site = |host, address: &str| {
+        config.sites.of(host, address.parse().ok()).map(|site| site.as_str().to_owned())
+    };
+    assert_eq!(site("mx1.east.acme.example", "").as_deref(), Some("east"));
+    assert_eq!(site("mx.elsewhere.example", "192.0.2.7").as_deref(), Some("east"));
+    assert_eq!(site("mx.elsewhere.example", "198.51.100.7"), None);
+    for (bad, words) in
+        [("192.0.2.0/33", "sites.east.addresses"), ("192.0.2.0/24\"]\nx=[\"", "unknown field `x`")]
+    {
+        let problems =
+            Place::new().load(&text.replace("192.0.2.0/24", bad)).expect_err("refused").to_string();
+        assert!(problems.contains(words), "{problems}");
+    }
+    let empty = format!("{GOOD}\n[sites.east]\n");
+    let problems = Place::new().load(&empty).expect_err("refused").to_string();
+    assert!(problems.contains("nothing belongs to it"), "{problems}");
+}

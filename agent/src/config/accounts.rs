@@ -1,0 +1,133 @@
+//! `[accounts.NAME]`: whose mailbox it is, how one signs in, and where its endpoints are.
+
+use lettre::Address;
+use mailsonar_protocol::{AccountName, ServiceName};
+use mailsonar_settings::SecretSource;
+
+use super::meaning::{MX, Reader, is_host};
+use super::settings::{AccountSettings, EndpointSettings, EndpointTls, Settings};
+use super::{Account, Endpoint};
+use crate::submit::{Credentials, TlsMode};
+
+impl Reader<'_> {
+    fn endpoint(&mut self, key: &str, settings: &EndpointSettings, ports: (u16, u16)) -> Option<Endpoint> {
+        if !is_host(&settings.host) {
+            let key = format!("{key}.host");
+            self.fault(
+                &key,
+                format!("{:?} is not a host", settings.host),
+                "write a DNS name or an IP address",
+            );
+            return None;
+        }
+        let Some(protection) = settings.tls else {
+            let remedy = "write tls = \"tls\" (from the first byte, best), \"starttls\", or \"plaintext\"";
+            self.fault(key, "does not say how it is protected", remedy);
+            return None;
+        };
+        let tls = match protection {
+            EndpointTls::Tls => TlsMode::Tls(self.trust(key, settings.ca_file.as_deref())?),
+            EndpointTls::Starttls => TlsMode::Starttls(self.trust(key, settings.ca_file.as_deref())?),
+            EndpointTls::Plaintext => {
+                self.warnings.push(format!("{key}: the password travels in the clear (tls = \"plaintext\")"));
+                TlsMode::Plaintext
+            }
+        };
+        let usual = if protection == EndpointTls::Tls { ports.0 } else { ports.1 };
+        Some(Endpoint { host: settings.host.clone(), port: settings.port.unwrap_or(usual), tls })
+    }
+
+    pub(super) fn account(
+        &mut self,
+        name: &AccountName,
+        account: &AccountSettings,
+        all: &Settings,
+    ) -> Option<Account> {
+        let key = format!("accounts.{name}");
+        if name.as_str() == MX {
+            self.fault(&key, "an account cannot be called \"mx\"", "that word stands for the MX in `from`");
+        }
+        let (provider, watched) = self.provider(&key, account, all)?;
+        let address = self.address(&format!("{key}.address"), &account.address)?;
+        let domains =
+            if watched { &all.services } else { &all.references }.get(&provider).map(|p| &p.domains);
+        if !domains.is_some_and(|domains| domains.iter().any(|d| d.eq_ignore_ascii_case(address.domain()))) {
+            let message = format!("{} is not one of the domains of {provider}", address.domain());
+            self.fault(&format!("{key}.address"), message, "add it to that provider's `domains`");
+        }
+        let source = SecretSource {
+            name: "password",
+            inline: account.password.as_ref(),
+            file: account.password_file.as_deref(),
+            env: account.password_env.as_deref(),
+            directory: self.document.directory(),
+        };
+        let password = self.secret(&key, &source)?;
+        let username = account.username.clone().unwrap_or_else(|| account.address.clone());
+        if username.is_empty() || username.contains(['\r', '\n', '\0']) {
+            self.fault(
+                &format!("{key}.username"),
+                "empty, or with a line break or NUL in it",
+                "write it plainly",
+            );
+        }
+        Some(Account {
+            name: name.clone(),
+            provider,
+            watched,
+            address,
+            credentials: Credentials { username, password },
+            submission: match &account.submission {
+                Some(settings) => Some(self.endpoint(&format!("{key}.submission"), settings, (465, 587))?),
+                None => None,
+            },
+            imap: match &account.imap {
+                Some(settings) => Some(self.endpoint(&format!("{key}.imap"), settings, (993, 143))?),
+                None => None,
+            },
+            junk: account.junk.clone(),
+        })
+    }
+
+    fn provider(
+        &mut self,
+        key: &str,
+        account: &AccountSettings,
+        all: &Settings,
+    ) -> Option<(ServiceName, bool)> {
+        let (name, watched, known) = match (&account.service, &account.reference) {
+            (Some(name), None) => (name, true, all.services.contains_key(name)),
+            (None, Some(name)) => (name, false, all.references.contains_key(name)),
+            _ => {
+                let remedy = "write `service = \"…\"` for an account of the service under watch, or `reference = \"…\"` \
+                              for one at another provider";
+                self.fault(key, "belongs to neither or to both of a service and a reference", remedy);
+                return None;
+            }
+        };
+        if !known {
+            let kind = if watched { "service" } else { "reference" };
+            self.fault(
+                &format!("{key}.{kind}"),
+                format!("there is no {kind} {name}"),
+                format!("add [{kind}s.{name}]"),
+            );
+            return None;
+        }
+        Some((name.clone(), watched))
+    }
+
+    pub(super) fn address(&mut self, key: &str, text: &str) -> Option<Address> {
+        match text.parse() {
+            Ok(address) => Some(address),
+            Err(error) => {
+                self.fault(
+                    key,
+                    format!("{text:?} is not a mail address: {error}"),
+                    "write it as user@domain",
+                );
+                None
+            }
+        }
+    }
+}
