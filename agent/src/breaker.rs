@@ -173,6 +173,7 @@ impl Breaker {
                 return Ok(permit);
             }
             tokio::select! {
+                biased;
                 () = ended => {}
                 () = &mut deadline => {
                     let words = "too many sign-ins to this account are under way";

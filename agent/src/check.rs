@@ -2,7 +2,7 @@
 //!
 //! The very code of `run`, over a ledger in memory.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,10 +14,12 @@ use tokio::sync::mpsc;
 
 use crate::arrival::Mailbox;
 use crate::casebook::Listener;
+use crate::chance::Chance;
 use crate::config::{Config, Route};
 use crate::ledger::Ledger;
 use crate::message::TagKey;
 use crate::net::SharedNetwork;
+use crate::resolve::Hickory;
 use crate::wiring::{Agent, Parts};
 
 /// How a check ended, as the exit code says.
@@ -93,6 +95,8 @@ pub async fn check(
     let parts = Parts {
         clock: clock.clone(),
         network,
+        dns: Arc::new(Hickory),
+        chance: Chance::fresh(),
         ledger: Ledger::in_memory()?,
         key: TagKey::random(),
         post: None,
@@ -116,7 +120,7 @@ pub async fn check(
 
 /// Waits until the mailbox is watched, so that the latency is exact. One that cannot be opened is part
 /// of the finding.
-async fn ready(mailboxes: &HashMap<mailsonar_protocol::AccountName, Mailbox>, patience: Duration) {
+async fn ready(mailboxes: &BTreeMap<mailsonar_protocol::AccountName, Mailbox>, patience: Duration) {
     let watched = async {
         while mailboxes
             .values()
@@ -130,7 +134,7 @@ async fn ready(mailboxes: &HashMap<mailsonar_protocol::AccountName, Mailbox>, pa
 
 /// Waits until the message that arrived is removed again: nobody would know it later, since the key ends
 /// with the check.
-async fn gone(mailboxes: &HashMap<mailsonar_protocol::AccountName, Mailbox>, patience: Duration) {
+async fn gone(mailboxes: &BTreeMap<mailsonar_protocol::AccountName, Mailbox>, patience: Duration) {
     let removed = async {
         while mailboxes.values().all(|mailbox| mailbox.removed() == 0) {
             tokio::time::sleep(Duration::from_millis(10)).await;

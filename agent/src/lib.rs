@@ -15,6 +15,7 @@ pub mod adhoc;
 pub mod arrival;
 pub mod breaker;
 pub mod casebook;
+pub mod chance;
 pub mod check;
 pub mod config;
 pub mod imap;

@@ -9,11 +9,13 @@ use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use futures::future::BoxFuture;
 use mailsonar_agent::adhoc::{self, AdHoc};
+use mailsonar_agent::chance::Chance;
 use mailsonar_agent::check::{self, Event, Status};
 use mailsonar_agent::config::Config;
 use mailsonar_agent::ledger::Ledger;
 use mailsonar_agent::message::TagKey;
 use mailsonar_agent::net::Tcp;
+use mailsonar_agent::resolve::Hickory;
 use mailsonar_agent::ship::{Http, Post};
 use mailsonar_agent::{Agent, Parts, serve};
 use mailsonar_clock::{SharedClock, SystemClock};
@@ -231,6 +233,8 @@ fn parts(config: &Config, clock: SharedClock) -> anyhow::Result<Parts> {
     Ok(Parts {
         clock,
         network: Arc::new(Tcp),
+        dns: Arc::new(Hickory),
+        chance: Chance::fresh(),
         ledger: opened.ledger,
         key,
         post: post.map(|post| Box::new(post) as Box<dyn Post>),

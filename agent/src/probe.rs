@@ -4,7 +4,7 @@
 //! open the case (on disk) -> resolve -> submit -> learn -> tell the watcher
 //! ```
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,11 +17,11 @@ use mailsonar_protocol::{
     AccountName, AgentName, Class, Handover, Journey, Peer, ProbeId, Record, RouteName, Stage, StageTime,
     Text,
 };
-use uuid::Uuid;
 
 use crate::arrival::Mailbox;
 use crate::breaker::{AccountUsher, Breaker};
 use crate::casebook::Casebook;
+use crate::chance::Chance;
 use crate::config::{Account, Endpoint, Route, Source};
 use crate::message::{self, Envelope, Signer, Tag, TagKey};
 use crate::net::SharedNetwork;
@@ -47,6 +47,8 @@ pub struct Prober {
     pub limits: Limits,
     /// Time.
     pub clock: SharedClock,
+    /// Probe ids.
+    pub chance: Chance,
     /// The way to other hosts.
     pub network: SharedNetwork,
     /// DNS.
@@ -56,7 +58,7 @@ pub struct Prober {
     /// Where facts go.
     pub casebook: Casebook,
     /// The watchers of the recipients' mailboxes.
-    pub mailboxes: HashMap<AccountName, Mailbox>,
+    pub mailboxes: BTreeMap<AccountName, Mailbox>,
     /// How many probes each route has had, for taking equal hosts in turn.
     pub turns: HashMap<RouteName, AtomicUsize>,
 }
@@ -82,7 +84,7 @@ impl Prober {
         confirmation: bool,
         progress: Progress<'_>,
     ) -> Result<ProbeId, DeskError> {
-        let probe = ProbeId(Uuid::new_v4());
+        let probe = ProbeId(self.chance.id());
         let record = self.record(probe, route, scheduled_at, confirmation);
         self.casebook.open(&route.to.name, record).await?;
         let mailbox = self.mailboxes.get(&route.to.name);

@@ -3,9 +3,12 @@
 //! Every question is asked afresh: no cache (it would hide a failover from a prober), no search
 //! list, one server after the other as the system's resolver would. Knows DNS; connects to nothing.
 
+use std::fmt::Debug;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig};
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError, NetError, NoRecords};
@@ -50,9 +53,41 @@ pub struct MxHost {
 /// Asks DNS. Its failures are [`Trouble`] in the stage `resolve`, of class `dns` with the detail
 /// `nxdomain`, `nodata`, `servfail`, `refused`, `timeout`, `null_mx` or `other`; of class `own` where
 /// the name or this machine's resolver is unusable.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Resolver {
     config: Config,
+    dns: SharedDns,
+}
+
+/// The way to a DNS server. Handed in, so that a rehearsal can answer without sockets.
+pub trait Dns: Debug + Send + Sync + 'static {
+    /// Asks one server one question, afresh. The records of the kind asked for, perhaps none.
+    fn ask<'a>(
+        &'a self,
+        server: SocketAddr,
+        limit: Duration,
+        name: &'a Name,
+        kind: RecordType,
+    ) -> BoxFuture<'a, Result<Vec<RData>, NetError>>;
+}
+
+/// A way to DNS that many parts hold at once.
+pub type SharedDns = Arc<dyn Dns>;
+
+/// DNS by hickory, over the machine's UDP, and over TCP where the answer is too long.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Hickory;
+
+impl Dns for Hickory {
+    fn ask<'a>(
+        &'a self,
+        server: SocketAddr,
+        limit: Duration,
+        name: &'a Name,
+        kind: RecordType,
+    ) -> BoxFuture<'a, Result<Vec<RData>, NetError>> {
+        Box::pin(ask_one(server, limit, name, kind))
+    }
 }
 
 /// How one server failed to give records.
@@ -63,8 +98,8 @@ struct Failure {
 
 impl Resolver {
     /// Nothing is read or asked yet.
-    pub fn new(config: Config) -> Self {
-        Self { config }
+    pub fn new(config: Config, dns: SharedDns) -> Self {
+        Self { config, dns }
     }
 
     /// The addresses of a host, IPv4 first; never none. A literal address is its own.
@@ -144,7 +179,7 @@ impl Resolver {
         let share = self.config.timeout * 4 / 5 / u32::try_from(servers.len()).unwrap_or(1).max(1);
         let mut failures: Vec<Failure> = Vec::new();
         for server in servers {
-            let failure = match tokio::time::timeout(share, ask_one(server, share, name, kind)).await {
+            let failure = match tokio::time::timeout(share, self.dns.ask(server, share, name, kind)).await {
                 Ok(Ok(records)) if records.is_empty() => nothing(),
                 Ok(Ok(records)) => return Ok(records),
                 Ok(Err(NetError::Timeout)) | Err(_) => {
@@ -179,7 +214,6 @@ impl Resolver {
     }
 }
 
-/// One question to one server, over UDP, and over TCP where the answer is too long.
 async fn ask_one(
     server: SocketAddr,
     limit: Duration,
@@ -269,7 +303,6 @@ fn shown(name: &Name) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicU32, Ordering};
 
     use hickory_resolver::proto::op::{Message, MessageType};
@@ -346,12 +379,12 @@ mod tests {
 
     async fn resolver() -> (Resolver, SocketAddr) {
         let (address, _) = server(zone).await;
-        (Resolver::new(Config { servers: vec![address], ..Config::default() }), address)
+        (Resolver::new(Config { servers: vec![address], ..Config::default() }, Arc::new(Hickory)), address)
     }
 
     /// One that does not wait for long.
     fn hasty(servers: &[SocketAddr], timeout: Duration) -> Resolver {
-        Resolver::new(Config { servers: servers.to_vec(), timeout })
+        Resolver::new(Config { servers: servers.to_vec(), timeout }, Arc::new(Hickory))
     }
 
     #[tokio::test]
@@ -448,14 +481,16 @@ mod tests {
             if is_first { None } else { zone(name, kind) }
         })
         .await;
-        let resolver = Resolver::new(Config { servers: vec![forgetful], ..Config::default() });
+        let resolver =
+            Resolver::new(Config { servers: vec![forgetful], ..Config::default() }, Arc::new(Hickory));
         assert_eq!(resolver.mx("acme.example").await.expect("hosts").len(), 2);
     }
 
     #[tokio::test]
     async fn nothing_is_remembered() {
         let (address, asked) = server(zone).await;
-        let resolver = Resolver::new(Config { servers: vec![address], ..Config::default() });
+        let resolver =
+            Resolver::new(Config { servers: vec![address], ..Config::default() }, Arc::new(Hickory));
         for _ in 0..3 {
             resolver.mx("acme.example").await.expect("hosts");
         }

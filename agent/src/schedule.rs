@@ -15,6 +15,8 @@ use mailsonar_protocol::{Outcome, Region, RouteName};
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::task::TaskTracker;
 
+use crate::chance::Chance;
+
 /// The share of the interval by which a tick is moved at random, so that agents do not fall into step
 /// with each other or with a server's own rhythm.
 const JITTER: f64 = 0.05;
@@ -92,6 +94,7 @@ pub fn next_turn(now: Timestamp, interval: Duration, phase: SignedDuration) -> T
 /// Runs a route's schedule for ever. The turns are tasks of `turns`, and outlive the schedule.
 pub async fn run(
     clock: SharedClock,
+    chance: Chance,
     interval: Duration,
     phase: SignedDuration,
     pulse: Arc<Pulse>,
@@ -101,8 +104,9 @@ pub async fn run(
     let places = Arc::new(Semaphore::new(AT_ONCE));
     let mut turn = next_turn(clock.now(), interval, phase);
     loop {
-        let wait = until(clock.now(), jittered(turn, interval));
+        let wait = until(clock.now(), jittered(turn, interval, &chance));
         let taken = tokio::select! {
+            biased;
             () = tokio::time::sleep(wait) => {
                 let taken = Turn { scheduled_at: turn, confirmation: false };
                 // After a pause (a suspended machine) the turns that passed are missed, not made up for.
@@ -129,8 +133,8 @@ pub async fn run(
     }
 }
 
-fn jittered(turn: Timestamp, interval: Duration) -> Timestamp {
-    let moved = interval.mul_f64(JITTER * rand::random::<f64>());
+fn jittered(turn: Timestamp, interval: Duration, chance: &Chance) -> Timestamp {
+    let moved = interval.mul_f64(JITTER * chance.fraction());
     turn.saturating_add(SignedDuration::try_from(moved).unwrap_or_default()).unwrap_or(turn)
 }
 
@@ -214,7 +218,9 @@ mod tests {
             })
         };
         let interval = Duration::from_secs(1);
-        let schedule = run(clock, interval, SignedDuration::ZERO, pulse.clone(), TaskTracker::new(), act);
+        let chance = Chance::seeded(1);
+        let schedule =
+            run(clock, chance, interval, SignedDuration::ZERO, pulse.clone(), TaskTracker::new(), act);
         tokio::time::timeout(Duration::from_millis(100_500), schedule).await.expect_err("it runs for ever");
         let begun = begun.lock().expect("not poisoned").clone();
         assert!(begun.windows(2).all(|pair| pair[1] > pair[0]));

@@ -21,6 +21,7 @@ use mailsonar_settings::Secret;
 use secrecy::ExposeSecret;
 use tokio::sync::Notify;
 
+use crate::chance::Chance;
 use crate::ledger::{Change, Ledger};
 
 /// Where and how to ship.
@@ -122,6 +123,8 @@ pub struct Shipper {
     pub ledger: Ledger,
     /// Time.
     pub clock: SharedClock,
+    /// Jitter.
+    pub chance: Chance,
     /// The way.
     pub post: Box<dyn Post>,
     /// Rung when a record changes.
@@ -158,7 +161,7 @@ impl Shipper {
                 Next::Less { than } => most = (than / 2).max(1),
                 Next::Wait(why) => {
                     (self.on_shipped)(why);
-                    tokio::time::sleep(again.mul_f64(0.5 + rand::random::<f64>() / 2.0)).await;
+                    tokio::time::sleep(again.mul_f64(0.5 + self.chance.fraction() / 2.0)).await;
                     again = (again * 2).min(LAST_AGAIN);
                 }
             }
@@ -169,6 +172,7 @@ impl Shipper {
     async fn gather(&self) {
         let gathered = async {
             tokio::select! {
+                biased;
                 () = self.news.calm.notified() => {
                     tokio::time::timeout(GATHER_CALM, self.news.urgent.notified()).await.ok();
                 }
@@ -535,6 +539,7 @@ mod tests {
                 heartbeat: HEARTBEAT,
                 ledger: ledger.clone(),
                 clock: clock.clone(),
+                chance: Chance::seeded(1),
                 post: Box::new(Way(collector.clone())),
                 news: news.clone(),
                 announced: Mutex::default(),

@@ -1,6 +1,6 @@
 //! One readable function that puts the stages together.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
@@ -11,18 +11,20 @@ use mailsonar_protocol::{
     AccountName, AgentHealth, Complaint, MailboxHealth, Region, RouteCard, RouteName, ServiceName, Text,
 };
 use tokio::task::JoinSet;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use crate::arrival::{self, Mailbox, Watcher};
 use crate::breaker::Breaker;
 use crate::casebook::{Casebook, Listener};
+use crate::chance::Chance;
 use crate::config::{Account, Config, Route};
 use crate::ledger::{Change, Ledger};
 use crate::message::TagKey;
 use crate::metrics::{Metrics, WatcherMetrics};
 use crate::net::SharedNetwork;
 use crate::probe::Prober;
-use crate::resolve::Resolver;
+use crate::resolve::{Resolver, SharedDns};
 use crate::schedule::{self, Act, Pulse};
 use crate::ship::{self, News, Post, Shipper};
 use crate::verdict::Fact;
@@ -40,6 +42,10 @@ pub struct Parts {
     pub clock: SharedClock,
     /// The way to mail servers.
     pub network: SharedNetwork,
+    /// The way to DNS.
+    pub dns: SharedDns,
+    /// Where probe ids and jitter come from.
+    pub chance: Chance,
     /// The ledger.
     pub ledger: Ledger,
     /// The tag key.
@@ -68,7 +74,7 @@ pub struct Agent {
 impl Agent {
     /// Puts an agent together.
     pub fn build(config: Config, parts: Parts) -> Self {
-        let Parts { clock, network, ledger, key, post, complaints, mut listeners } = parts;
+        let Parts { clock, network, dns, chance, ledger, key, post, complaints, mut listeners } = parts;
         let cards: Vec<RouteCard> = config.routes.iter().map(|route| route.card.clone()).collect();
         let metrics = Arc::new(Metrics::new(config.region.clone(), &cards, &recipients(&config.routes)));
         let pulses: Arc<HashMap<_, _>> =
@@ -78,13 +84,14 @@ impl Agent {
 
         let casebook = Casebook::new(ledger.clone(), clock.clone(), listeners);
         let breaker = Breaker::new(ledger.clone(), clock.clone(), config.sign_ins_per_hour);
-        let resolver = Resolver::new(config.resolve);
+        let resolver = Resolver::new(config.resolve, dns);
         let key = Arc::new(key);
         let shared = arrival::Shared {
             agent: config.agent.clone(),
             key: key.clone(),
             config: config.watch,
             clock: clock.clone(),
+            chance: chance.clone(),
             network: network.clone(),
             resolver: resolver.clone(),
             breaker: breaker.clone(),
@@ -100,6 +107,7 @@ impl Agent {
             ehlo_name: config.ehlo_name,
             limits: config.limits,
             clock: clock.clone(),
+            chance: chance.clone(),
             network,
             resolver,
             breaker,
@@ -115,6 +123,7 @@ impl Agent {
             heartbeat: ship.heartbeat,
             ledger,
             clock,
+            chance,
             post,
             news,
             announced: Mutex::default(),
@@ -165,15 +174,16 @@ impl Agent {
     pub async fn run(mut self) -> anyhow::Result<Running> {
         let tasks = self.start().await?;
         let mut schedules = JoinSet::new();
-        let turns = TaskTracker::new();
+        let (turns, end) = (TaskTracker::new(), CancellationToken::new());
         for route in &self.routes {
             let pulse = self.pulses.get(route.name()).cloned().unwrap_or_default();
             let phase = schedule::phase(&self.region, route.name(), route.interval);
-            let act = act(self.prober.clone(), route.clone());
-            let (clock, turns) = (self.prober.clock.clone(), turns.clone());
-            schedules.spawn(schedule::run(clock, route.interval, phase, pulse, turns, act));
+            let act = act(self.prober.clone(), route.clone(), end.clone());
+            let (clock, chance) = (self.prober.clock.clone(), self.prober.chance.clone());
+            let turns = turns.clone();
+            schedules.spawn(schedule::run(clock, chance, route.interval, phase, pulse, turns, act));
         }
-        Ok(Running { schedules, turns, tasks })
+        Ok(Running { schedules, turns, tasks, _end: end.drop_guard() })
     }
 }
 
@@ -182,6 +192,8 @@ pub struct Running {
     schedules: JoinSet<()>,
     turns: TaskTracker,
     tasks: JoinSet<()>,
+    /// Ends the submissions under way.
+    _end: DropGuard,
 }
 
 impl Running {
@@ -189,6 +201,7 @@ impl Running {
     pub async fn failed(&mut self) -> tokio::task::JoinError {
         loop {
             let ended = tokio::select! {
+                biased;
                 Some(ended) = self.schedules.join_next() => ended,
                 Some(ended) = self.tasks.join_next() => ended,
                 else => std::future::pending().await,
@@ -209,12 +222,14 @@ impl Running {
     }
 }
 
-/// One turn of a route: a probe.
-fn act(prober: Arc<Prober>, route: Arc<Route>) -> Act {
+/// One turn of a route: a probe, unless all ends before it does.
+fn act(prober: Arc<Prober>, route: Arc<Route>, end: CancellationToken) -> Act {
     Arc::new(move |turn| {
-        let (prober, route) = (prober.clone(), route.clone());
+        let (prober, route, end) = (prober.clone(), route.clone(), end.clone());
         Box::pin(async move {
-            prober.probe(&route, turn.scheduled_at, turn.confirmation, &mut |_| {}).await.is_ok()
+            let mut unheard = |_| {};
+            let turn = prober.probe(&route, turn.scheduled_at, turn.confirmation, &mut unheard);
+            end.run_until_cancelled(turn).await.is_none_or(|taken| taken.is_ok())
         })
     })
 }
@@ -246,9 +261,9 @@ fn recipients(routes: &[Arc<Route>]) -> Vec<(AccountName, ServiceName)> {
 fn watchers(
     shared: &arrival::Shared,
     routes: &[Arc<Route>],
-) -> (Vec<Watcher>, HashMap<AccountName, Mailbox>) {
+) -> (Vec<Watcher>, BTreeMap<AccountName, Mailbox>) {
     let mut watchers = Vec::new();
-    let mut mailboxes = HashMap::new();
+    let mut mailboxes = BTreeMap::new();
     for account in routes.iter().map(|route| &route.to) {
         if mailboxes.contains_key(&account.name) {
             continue;

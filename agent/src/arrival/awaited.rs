@@ -1,6 +1,6 @@
 //! The messages a mailbox is expected to receive, as the watcher knows them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
 use jiff::Timestamp;
 use mailsonar_protocol::{ProbeId, Record};
@@ -36,7 +36,7 @@ impl Due {
 #[derive(Debug, Default)]
 pub(super) struct Expected {
     handing_over: HashSet<ProbeId>,
-    due: HashMap<ProbeId, Due>,
+    due: BTreeMap<ProbeId, Due>,
 }
 
 impl Expected {

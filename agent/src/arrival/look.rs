@@ -146,6 +146,7 @@ impl Watcher {
                     let brisk = !self.expected.is_empty();
                     let gap = if brisk { self.eyes.budget.spend(gap, now) } else { gap };
                     tokio::select! {
+                        biased;
                         () = tokio::time::sleep(gap) => {
                             return Ok(if brisk { SeenBy::Noop } else { SeenBy::Poll });
                         }

@@ -30,6 +30,7 @@ use self::awaited::{Due, Expected, Notice};
 use self::look::Eyes;
 use crate::breaker::Breaker;
 use crate::casebook::Casebook;
+use crate::chance::Chance;
 use crate::message::TagKey;
 use crate::net::SharedNetwork;
 use crate::resolve::Resolver;
@@ -123,6 +124,8 @@ pub struct Shared {
     pub config: Config,
     /// Time.
     pub clock: SharedClock,
+    /// Jitter.
+    pub chance: Chance,
     /// The way to other hosts.
     pub network: SharedNetwork,
     /// DNS.
@@ -276,7 +279,7 @@ impl Watcher {
     /// Waits before the next attempt. Deadlines go on passing meanwhile.
     async fn rest(&mut self, again: Duration, trouble: &Trouble) {
         // Up to a third more, so that watchers that lost one server do not return to it all at once.
-        let again = again.mul_f64(1.0 + rand::random::<f64>() / 3.0);
+        let again = again.mul_f64(1.0 + self.shared.chance.fraction() / 3.0);
         let until = self.shared.clock.now().saturating_add(signed(again)).unwrap_or(Timestamp::MAX);
         loop {
             self.give_up_looking(trouble).await;
@@ -285,6 +288,7 @@ impl Watcher {
                 return;
             }
             tokio::select! {
+                biased;
                 () = tokio::time::sleep(left.min(Duration::from_secs(1))) => {}
                 Some(notice) = self.notices.recv() => self.expected.hear(&notice),
             }

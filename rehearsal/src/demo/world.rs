@@ -12,8 +12,10 @@ use std::time::Duration;
 use anyhow::Context;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use mailsonar_agent::chance::Chance;
 use mailsonar_agent::ledger::Ledger;
 use mailsonar_agent::message::TagKey;
+use mailsonar_agent::resolve::Hickory;
 use mailsonar_agent::ship::{Http, Post};
 use mailsonar_agent::{Agent, Parts, config, serve};
 use mailsonar_clock::SharedClock;
@@ -253,6 +255,8 @@ async fn start_agent(
     };
     let parts = Parts {
         network: Arc::new(distance),
+        dns: Arc::new(Hickory),
+        chance: Chance::fresh(),
         ledger: Ledger::open(&config.state_dir.join("ledger.db"), clock.now())?.ledger,
         key: TagKey::load_or_create(&config.state_dir.join("tag.key"))?,
         post: post.map(|post| Box::new(post) as Box<dyn Post>),
