@@ -251,6 +251,7 @@ fn commit(store: &Store, batch: Batch, received_at: Timestamp) -> Result<Committ
             Merged::Foreign(owner) => return Err(Refusal::Foreign { record: after.probe, owner }),
         }
     }
+    store.tally(&agent, changes.iter().map(|change| (change.before.as_deref(), &change.after)))?;
     Ok(Committed { agent, announced, missed_before: before.map_or(0, |agent| agent.health.missed), changes })
 }
 

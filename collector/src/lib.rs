@@ -24,6 +24,7 @@ pub mod outbox;
 pub mod silence;
 pub mod store;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -36,7 +37,7 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::{error, info, warn};
 
 pub use config::Config;
-use evaluate::{Assessment, Finding};
+use evaluate::{Assessment, Finding, Regions, Subject};
 use expose::{Metrics, PatientListener};
 use incident::{Addressees, Event};
 use ingest::Ingest;
@@ -140,6 +141,8 @@ struct Live {
     watching_since: Timestamp,
     evaluated_at: Option<Timestamp>,
     findings: Vec<Finding>,
+    /// Who sees each leg that is watched.
+    views: BTreeMap<Subject, Regions>,
     sweep_at: Timestamp,
     trouble_told: bool,
 }
@@ -165,6 +168,7 @@ impl Collector {
             watching_since: now,
             evaluated_at: None,
             findings: Vec::new(),
+            views: BTreeMap::new(),
             sweep_at: now,
             trouble_told: false,
         };
@@ -296,6 +300,7 @@ impl Collector {
             }
         }
         live.findings = assessment.findings;
+        live.views = assessment.views;
         live.evaluated_at = Some(now);
     }
 
@@ -305,7 +310,9 @@ impl Collector {
         }
         let retention = self.inner.config.store.retention.signed();
         let horizon = now.saturating_sub(retention).unwrap_or(Timestamp::MIN);
-        let more = self.inner.desks.run(move |store| store.sweep(horizon)).await;
+        let sweep =
+            move |store: &Store| Ok::<_, StoreError>(store.sweep(horizon)? | store.sweep_quarters(now)?);
+        let more = self.inner.desks.run(sweep).await;
         let pause = if more == Ok(true) { SignedDuration::ZERO } else { SWEEP_PAUSE };
         self.live().sweep_at = now.saturating_add(pause).unwrap_or(now);
     }
@@ -342,6 +349,11 @@ impl Collector {
     /// What is to be said of agents and references now.
     pub fn findings(&self) -> Vec<Finding> {
         self.live().findings.clone()
+    }
+
+    /// Who sees each leg that is watched, as of the last look.
+    pub fn views(&self) -> BTreeMap<Subject, Regions> {
+        self.live().views.clone()
     }
 }
 

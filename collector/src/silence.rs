@@ -4,13 +4,14 @@
 //! knows no store and no clock.
 
 use jiff::Timestamp;
-use mailsonar_protocol::ServiceName;
+use mailsonar_protocol::{ServiceName, Time};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::evaluate::{Leg, Subject};
 
 /// One window.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Silence {
     /// Its id.
     pub id: String,
@@ -27,15 +28,18 @@ pub struct Silence {
     /// Why.
     pub reason: String,
     /// When it begins.
+    #[schemars(with = "Time")]
     pub starts_at: Timestamp,
     /// When it ends.
+    #[schemars(with = "Time")]
     pub ends_at: Timestamp,
     /// When it was made; maintenance is announced if that was before it began.
+    #[schemars(with = "Time")]
     pub created_at: Timestamp,
 }
 
 /// Kinds of windows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum SilenceKind {
     /// An operator wants quiet.

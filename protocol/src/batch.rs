@@ -1,15 +1,17 @@
 //! The envelope: what an agent posts, and what a collector answers.
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::time::Time;
 use crate::{
     AccountName, AgentName, Class, Direction, Door, ProbeId, Record, Region, RouteName, ServiceName, Stage,
     Text,
 };
 
 /// What an agent posts. One without records is a heartbeat.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Batch {
     /// [`crate::VERSION`] of the writer.
     pub protocol: u32,
@@ -21,6 +23,7 @@ pub struct Batch {
     pub software: Text,
     /// The agent's steady clock when the batch was made. The collector reads it against its own clock,
     /// so a wrong clock on an agent shifts nothing.
+    #[schemars(with = "Time")]
     pub sent_at: Timestamp,
     /// Every route this agent probes, so that one that never reports is missed too. Not in every batch:
     /// where it is missing, what was announced last holds. An agent announces at its start and once a
@@ -34,7 +37,7 @@ pub struct Batch {
 }
 
 /// One route, as an agent announces it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RouteCard {
     /// Its name.
     pub route: RouteName,
@@ -60,7 +63,7 @@ pub struct RouteCard {
 }
 
 /// How an agent is.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AgentHealth {
     /// Records whose newest revision was not acknowledged when the batch was made, this batch's included.
     pub unacknowledged: u64,
@@ -79,7 +82,7 @@ pub struct AgentHealth {
 }
 
 /// Whether an agent can look into a mailbox.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MailboxHealth {
     /// The account's name in the agent's configuration.
     pub account: AccountName,
@@ -87,6 +90,7 @@ pub struct MailboxHealth {
     pub service: ServiceName,
     /// Since when it is out of reach; `None` while it is watched.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Time>")]
     pub unreachable_since: Option<Timestamp>,
     /// Where it fails, while it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -94,22 +98,24 @@ pub struct MailboxHealth {
 }
 
 /// Trouble of an agent's own.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Complaint {
     /// A word for it: `ledger`, `disk`, `clock`, `overload`.
     pub what: Text,
     /// A sentence for a person.
     pub words: Text,
     /// Since when.
+    #[schemars(with = "Time")]
     pub since: Timestamp,
 }
 
 /// What a collector answers, with 200, after the batch is durable.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Answer {
     /// [`crate::VERSION`] of the writer.
     pub protocol: u32,
     /// The collector's steady clock when the batch came in.
+    #[schemars(with = "Time")]
     pub received_at: Timestamp,
     /// What the agent may now forget: every record of the batch, in the revision that was sent.
     pub acknowledged: Vec<Acknowledgement>,
@@ -120,7 +126,7 @@ pub struct Answer {
 }
 
 /// One record that is durable at the collector, in this revision or a higher one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Acknowledgement {
     /// The probe.
     pub probe: ProbeId,

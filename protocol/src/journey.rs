@@ -3,18 +3,21 @@
 use std::net::IpAddr;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::time::Time;
 use crate::{Stage, Text};
 
 /// The handover to the first server, beside its timed stages.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Handover {
     /// Attempts that were put off by a 4xx reply, oldest first; at most [`Self::MAX_DEFERRALS`] are kept.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub deferrals: Vec<Deferral>,
     /// When it is tried again, while it is put off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Time>")]
     pub next_attempt_at: Option<Timestamp>,
     /// The site of the server that took the message, by the configuration's patterns.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -37,9 +40,10 @@ impl Handover {
 }
 
 /// An attempt that the server put off.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Deferral {
     /// When the reply was read.
+    #[schemars(with = "Time")]
     pub at: Timestamp,
     /// At which step.
     pub stage: Stage,
@@ -50,7 +54,7 @@ pub struct Deferral {
 }
 
 /// Something about a server that is not as it was.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Change {
     /// What: `mx`, `addresses`, `banner`, `certificate`.
     pub what: Text,
@@ -61,7 +65,7 @@ pub struct Change {
 }
 
 /// The message's way from acceptance to mailbox, as its header and reports tell it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Journey {
     /// The hosts that passed it on, in the order it met them; at most [`Self::MAX_HOPS`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -87,7 +91,7 @@ impl Journey {
 }
 
 /// One `Received` line (RFC 5321, section 4.4). All of it is foreign text, and may be made up.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Hop {
     /// The host that wrote it.
     pub by: Text,
@@ -101,6 +105,7 @@ pub struct Hop {
     pub protocol: Text,
     /// The time in it, by that host's clock, in whole seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Time>")]
     pub at: Option<Timestamp>,
     /// How long the message took to get there from the hop before, in microseconds (whole seconds, as the
     /// lines have no finer times). Never negative: see `skewed`.
@@ -115,7 +120,7 @@ pub struct Hop {
 }
 
 /// The `Authentication-Results` (RFC 8601) of the trusted host, each as its bare result word.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Authentication {
     /// The authserv-id.
     pub by: Text,
@@ -137,9 +142,10 @@ pub struct Authentication {
 }
 
 /// A delivery report that came back (RFC 3464, or what stands for one).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Report {
     /// When it was seen.
+    #[schemars(with = "Time")]
     pub at: Timestamp,
     /// What it says.
     pub kind: ReportKind,
@@ -154,7 +160,7 @@ pub struct Report {
 }
 
 /// What a delivery report says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ReportKind {
     /// The message will not be delivered.

@@ -17,6 +17,7 @@ mod journey;
 mod name;
 mod record;
 mod text;
+mod time;
 
 pub use batch::{Acknowledgement, AgentHealth, Answer, Batch, Complaint, MailboxHealth, RouteCard};
 pub use journey::{Authentication, Change, Deferral, Handover, Hop, Journey, Report, ReportKind};
@@ -26,6 +27,7 @@ pub use record::{
     Verdict,
 };
 pub use text::Text;
+pub use time::Time;
 
 /// The version of the protocol this crate speaks.
 pub const VERSION: u32 = 1;

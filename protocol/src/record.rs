@@ -4,8 +4,10 @@ use std::fmt;
 use std::net::IpAddr;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::time::Time;
 use crate::{Handover, Journey, ProbeId, RouteName, ServiceName, Text};
 
 /// All that is known of one probe.
@@ -13,7 +15,7 @@ use crate::{Handover, Journey, ProbeId, RouteName, ServiceName, Text};
 /// Facts are added by the agent as they come in; each addition that changes something raises
 /// [`Self::revision`]. Times are the agent's steady clock (see the `clock` crate): differences within
 /// one agent's life are exact durations.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Record {
     /// The probe's id.
     pub probe: ProbeId,
@@ -34,10 +36,13 @@ pub struct Record {
     #[serde(default)]
     pub confirmation: bool,
     /// When the schedule wanted it sent.
+    #[schemars(with = "Time")]
     pub scheduled_at: Timestamp,
     /// When work on it began.
+    #[schemars(with = "Time")]
     pub started_at: Timestamp,
     /// When it must have arrived: acceptance (or the start, while there is none) plus the route's deadline.
+    #[schemars(with = "Time")]
     pub due_at: Timestamp,
     /// The timed steps, in the order they were taken.
     #[serde(default)]
@@ -56,6 +61,7 @@ pub struct Record {
     pub duplicates: u32,
     /// When a complete search of the mailbox last ended without finding the message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Time>")]
     pub searched_at: Option<Timestamp>,
     /// How the message was handed over.
     #[serde(default, skip_serializing_if = "Handover::is_empty")]
@@ -94,7 +100,7 @@ fn micros_between(from: Timestamp, to: Timestamp) -> u64 {
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
         pub enum $name { $($(#[$vdoc])* #[serde(rename = $word)] $variant),+ }
 
         impl $name {
@@ -272,7 +278,7 @@ words! {
 }
 
 /// A timed step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StageTime {
     /// The step.
     pub stage: Stage,
@@ -281,7 +287,7 @@ pub struct StageTime {
 }
 
 /// A server that was spoken to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Peer {
     /// Its name, as configured or found in DNS.
     pub host: Text,
@@ -295,13 +301,15 @@ pub struct Peer {
     pub tls: Option<Text>,
     /// When the certificate it showed ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Time>")]
     pub certificate_expires_at: Option<Timestamp>,
 }
 
 /// A server's acceptance of a message.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Acceptance {
     /// When the final reply was read.
+    #[schemars(with = "Time")]
     pub at: Timestamp,
     /// The reply, in the server's words.
     pub reply: Text,
@@ -311,9 +319,10 @@ pub struct Acceptance {
 }
 
 /// The first arrival of a message.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Arrival {
     /// When the server first told us of it.
+    #[schemars(with = "Time")]
     pub visible_at: Timestamp,
     /// By what means.
     pub seen_by: SeenBy,
@@ -331,9 +340,10 @@ pub struct Arrival {
 }
 
 /// One thing that went wrong, where, and in whose words.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Evidence {
     /// When.
+    #[schemars(with = "Time")]
     pub at: Timestamp,
     /// In which step.
     pub stage: Stage,
@@ -350,7 +360,7 @@ pub struct Evidence {
 }
 
 /// The verdict on a probe, and the reason for it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Verdict {
     /// What became of the probe.
     pub outcome: Outcome,
@@ -363,5 +373,6 @@ pub struct Verdict {
     /// A sentence for a person.
     pub reason: Text,
     /// When it was reached.
+    #[schemars(with = "Time")]
     pub at: Timestamp,
 }

@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Write};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A piece of foreign text, such as a server's reply, made safe to keep and show (invariant I16).
@@ -9,7 +10,7 @@ use serde::{Deserialize, Serialize};
 /// At most [`Text::MAX`] bytes, cut on a character boundary with an ellipsis. Control characters,
 /// ANSI escapes and Unicode's bidirectional overrides are shown as `\x1b`-like escapes; a line feed
 /// survives, since replies have lines. It is *not* escaped for HTML: that is the page's job.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(from = "String", into = "String")]
 pub struct Text(String);
 

@@ -2,10 +2,11 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Something that can be at fault.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct Component {
     /// What kind of thing.
     pub kind: ComponentKind,
@@ -14,7 +15,7 @@ pub struct Component {
 }
 
 /// Kinds of components, in the order a message meets them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ComponentKind {
     /// An agent and its own network.
@@ -56,7 +57,7 @@ impl fmt::Display for Component {
 }
 
 /// Who is to blame, and why nobody else is.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Blame {
     /// What is left after all that took part in a success is cleared; more than one where the evidence
     /// cannot tell them apart.
@@ -69,7 +70,7 @@ pub struct Blame {
 }
 
 /// A component that took part in something that just succeeded.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Cleared {
     /// Which.
     pub component: Component,

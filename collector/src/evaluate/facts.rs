@@ -11,10 +11,11 @@ use mailsonar_protocol::{
     AccountName, AgentName, Class, Direction, Door, Outcome, ProbeId, Region, RouteName, ServiceName, Stage,
     Text,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// One of the ways mail flows at a service, or the monitoring itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Leg {
     /// From the service to elsewhere.

@@ -179,6 +179,18 @@ impl<'a> LegView<'a> {
         hit.peek().is_none() || hit.any(|region| seeing.contains(&region))
     }
 
+    /// Who sees it fail, who does not, and who cannot say.
+    pub(super) fn who(&self) -> Regions {
+        let (failing, passing): (Vec<&RegionView<'_>>, _) =
+            self.regions.iter().partition(|view| view.failing);
+        let names = |views: Vec<&RegionView<'_>>| views.iter().map(|view| view.region.clone()).collect();
+        Regions {
+            failing: names(failing),
+            passing: names(passing),
+            unknown: self.unknown.iter().copied().cloned().collect(),
+        }
+    }
+
     /// Who sees it, once it is over.
     fn all_pass(&self) -> Regions {
         Regions {

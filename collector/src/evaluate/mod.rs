@@ -18,8 +18,9 @@ mod words;
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
-use mailsonar_protocol::{Direction, Region};
+use mailsonar_protocol::{Direction, Region, Time};
 use mailsonar_settings::{Document, Duration, Problem};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use component::{Blame, Cleared, Component, ComponentKind};
@@ -86,7 +87,7 @@ impl Config {
 }
 
 /// Why something was decided.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
     /// More than half of the live regions see the leg fail.
@@ -150,7 +151,7 @@ pub struct Picture {
 }
 
 /// Who sees trouble, at one moment.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Regions {
     /// Regions that see the leg fail.
     pub failing: Vec<Region>,
@@ -161,7 +162,7 @@ pub struct Regions {
 }
 
 /// What speaks for trouble: counts, and the newest few failures.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct EvidenceSummary {
     /// Probes that say something, from the failing regions, since the start (the newest of each route).
     pub probes: usize,
@@ -181,7 +182,7 @@ impl EvidenceSummary {
 }
 
 /// One failure, as evidence.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct EvidenceSample {
     /// The probe's id; its record has all the rest.
     pub probe: mailsonar_protocol::ProbeId,
@@ -190,6 +191,7 @@ pub struct EvidenceSample {
     /// By which route.
     pub route: mailsonar_protocol::RouteName,
     /// When it started.
+    #[schemars(with = "Time")]
     pub started_at: Timestamp,
     /// What became of it.
     pub outcome: mailsonar_protocol::Outcome,
@@ -200,20 +202,21 @@ pub struct EvidenceSample {
 }
 
 /// Something worth saying that is no trouble of the service.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Finding {
     /// What kind.
     pub kind: FindingKind,
     /// Whom it is about.
     pub subject: String,
     /// Since when.
+    #[schemars(with = "Time")]
     pub since: Timestamp,
     /// A sentence for a person.
     pub words: String,
 }
 
 /// Kinds of findings.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum FindingKind {
     /// An agent's heartbeats stay away.
@@ -233,6 +236,8 @@ pub struct Assessment {
     pub findings: Vec<Finding>,
     /// Every leg that is watched.
     pub subjects: BTreeSet<Subject>,
+    /// Who sees each of them now, whether or not it is trouble.
+    pub views: BTreeMap<Subject, Regions>,
 }
 
 impl Lane {
@@ -272,17 +277,20 @@ pub fn evaluate(facts: &Facts, standing: &Standing, rules: &Config, now: Timesta
         .flat_map(|lane| [Leg::Send, Leg::Receive].map(|leg| Subject { service: lane.service.clone(), leg }))
         .filter(|subject| lanes().any(|lane| lane.speaks_for(subject)))
         .collect();
+    let mut views = BTreeMap::new();
     let mut decisions: Vec<Decision> = subjects
         .iter()
         .filter_map(|subject| {
             let stand = standing.of(subject);
-            LegView::look(subject, &vantages, &stand, rules, now).decide(&stand)
+            let view = LegView::look(subject, &vantages, &stand, rules, now);
+            views.insert(subject.clone(), view.who());
+            view.decide(&stand)
         })
         .collect();
     decisions.extend(unwatched(facts, standing, &subjects, now));
     decisions.extend(monitoring(&vantages, &findings, standing, now));
     subjects.insert(Subject::monitoring());
-    Assessment { decisions, findings, subjects }
+    Assessment { decisions, findings, subjects, views }
 }
 
 /// Incidents of legs that no agent has a route for any more would stay open for ever.

@@ -4,37 +4,43 @@
 //! earlier version wrote has a default. Decides nothing.
 
 use jiff::Timestamp;
-use mailsonar_protocol::Text;
+use mailsonar_protocol::{Text, Time};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The moments of an incident, each known or not yet. All on the collector's clock.
 ///
 /// The first failure is the incident's `started_at`, the decision its `opened_at`. It is resolved when
 /// the last of the three clocks (`accepting_at`, `on_time_at`, `drained_at`) is known.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Clocks {
     /// The first notifier took the page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Time>")]
     pub paged_at: Option<Timestamp>,
     /// Somebody acknowledged it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Time>")]
     pub acknowledged_at: Option<Timestamp>,
     /// Who.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub acknowledged_by: Option<String>,
     /// From then on mail was accepted again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Time>")]
     pub accepting_at: Option<Timestamp>,
     /// From then on new mail arrived in time again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Time>")]
     pub on_time_at: Option<Timestamp>,
     /// The last probe of the incident that had been accepted arrived, or was given up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Time>")]
     pub drained_at: Option<Timestamp>,
 }
 
 /// Mail of an incident that was accepted and is not yet there.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Backlog {
     /// How many are missing now.
     pub missing: u32,
@@ -42,35 +48,41 @@ pub struct Backlog {
     pub arrived_late: u32,
     /// When the oldest that is missing was accepted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Time>")]
     pub oldest_accepted_at: Option<Timestamp>,
     /// How many come in a minute, lately.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub per_minute: Option<f64>,
     /// When it should be empty at that rate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Time>")]
     pub empty_at: Option<Timestamp>,
     /// The earliest and the latest that `empty_at` may be (90 %).
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<(Time, Time)>")]
     pub empty_between: Option<(Timestamp, Timestamp)>,
 }
 
 /// Mail of a service that flows through another site than before.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Failover {
     /// The site before.
     pub from: Text,
     /// The site after.
     pub to: Text,
     /// From then on the old site took nothing more.
+    #[schemars(with = "Time")]
     pub began_at: Timestamp,
     /// From then on the new one took it.
+    #[schemars(with = "Time")]
     pub done_at: Timestamp,
 }
 
 /// One line of an incident's timeline.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Moment {
     /// When it happened.
+    #[schemars(with = "Time")]
     pub at: Timestamp,
     /// What kind of thing.
     pub kind: MomentKind,
@@ -82,7 +94,7 @@ pub struct Moment {
 }
 
 /// Kinds of moments.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum MomentKind {
     /// The first failure.

@@ -5,8 +5,9 @@ use std::fmt;
 use std::str::FromStr;
 
 use jiff::Timestamp;
-use mailsonar_protocol::ServiceName;
+use mailsonar_protocol::{ServiceName, Time};
 use rusqlite::params;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Store, StoreError, time, us, word};
@@ -14,7 +15,7 @@ use crate::evaluate::{Blame, EvidenceSummary, Leg, OpenIncident, Reason, Regions
 use crate::incident::{Backlog, Clocks, Failover, Moment};
 
 /// Where an incident is in its life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum IncidentState {
     /// It goes on.
@@ -50,7 +51,7 @@ impl FromStr for IncidentState {
 }
 
 /// One continuous trouble of one leg of one service.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Incident {
     /// Its id, a UUID.
     pub id: String,
@@ -69,14 +70,18 @@ pub struct Incident {
     /// The sentence for a person, as things stand (or stood at the end).
     pub summary: String,
     /// The first failure.
+    #[schemars(with = "Time")]
     pub started_at: Timestamp,
     /// When it was decided.
+    #[schemars(with = "Time")]
     pub opened_at: Timestamp,
     /// When it was decided that it is over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Time>")]
     pub resolved_at: Option<Timestamp>,
     /// Failures of probes that started until then belong to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Time>")]
     pub settled_until: Option<Timestamp>,
     /// Why it is over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -103,7 +108,7 @@ pub struct Incident {
 }
 
 /// The end of an incident.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Resolution {
     /// Why it is over.
     pub reason: Reason,

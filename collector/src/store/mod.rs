@@ -9,9 +9,12 @@ mod desks;
 mod facts;
 mod incidents;
 mod outbox;
+mod pages;
 mod probes;
 mod silences;
+mod sketch;
 mod sweep;
+mod tally;
 
 use std::borrow::Borrow;
 use std::path::{Path, PathBuf};
@@ -26,11 +29,17 @@ pub use agents::{Agent, Hello};
 pub use desks::{Desks, Failure};
 pub use incidents::{Incident, IncidentState, Resolution};
 pub use outbox::{Due, Owed};
+pub use pages::Outage;
 pub use probes::{Cursor, InFlight, Merged, ProbeQuery, StoredProbe};
+pub use sketch::Sketch;
+pub use tally::{DAY_US, Day, QUARTER_US, Quarter};
 
 /// The schema, in the order it grew. A file that was released is never changed.
-const MIGRATIONS: &[&str] =
-    &[include_str!("migrations/0001_first.sql"), include_str!("migrations/0002_silences.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_first.sql"),
+    include_str!("migrations/0002_silences.sql"),
+    include_str!("migrations/0003_tallies.sql"),
+];
 
 /// How many bytes [`Store::try_space`] asks for.
 const SPACE: usize = 256 * 1024;

@@ -246,9 +246,10 @@ impl Store {
     }
 }
 
-const SELECT: &str = "SELECT agent, region, started_at, received_at, offset_us, record FROM probes";
+pub(super) const SELECT: &str =
+    "SELECT agent, region, started_at, received_at, offset_us, record FROM probes";
 
-fn read(row: &Row<'_>) -> Result<StoredProbe, StoreError> {
+pub(super) fn read(row: &Row<'_>) -> Result<StoredProbe, StoreError> {
     Ok(StoredProbe {
         agent: word(&row.get::<_, String>(0)?)?,
         region: word(&row.get::<_, String>(1)?)?,
