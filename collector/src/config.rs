@@ -7,9 +7,11 @@ use std::path::Path;
 use mailsonar_settings::{Document, Problem, Problems};
 use serde::Deserialize;
 
+use crate::expose::Operators;
 use crate::ingest::Agents;
 use crate::notify::Notifiers;
-use crate::{evaluate, ingest, notify, store};
+use crate::silence::Calendar;
+use crate::{evaluate, expose, ingest, notify, silence, store};
 
 /// The file as it is written.
 #[derive(Debug, Clone, Deserialize)]
@@ -26,6 +28,10 @@ struct File {
     evaluate: evaluate::Config,
     #[serde(default)]
     notifiers: BTreeMap<String, notify::Config>,
+    #[serde(default)]
+    operators: Operators,
+    #[serde(default)]
+    maintenance: Calendar,
 }
 
 fn default_listen() -> SocketAddr {
@@ -47,6 +53,10 @@ pub struct Config {
     pub evaluate: evaluate::Config,
     /// Whom to page.
     pub notifiers: Notifiers,
+    /// Who may silence, acknowledge and annotate.
+    pub operators: Operators,
+    /// Maintenance that recurs.
+    pub maintenance: Calendar,
     /// What is not wrong but unwise.
     pub warnings: Vec<String>,
 }
@@ -67,6 +77,8 @@ impl Config {
         problems.extend(check_public_url(file.public_url.as_deref(), document));
         problems.extend(file.evaluate.check(document));
         problems.extend(ingest::check_agents(&file.agents, document));
+        problems.extend(expose::check_operators(&file.operators, &file.agents, document));
+        problems.extend(silence::check(&file.maintenance, document));
         let (notifiers, wrong, mut warnings) = Notifiers::build(&file.notifiers, document);
         problems.extend(wrong);
         if !problems.is_empty() {
@@ -86,6 +98,8 @@ impl Config {
             agents: file.agents,
             evaluate: file.evaluate,
             notifiers,
+            operators: file.operators,
+            maintenance: file.maintenance,
             warnings,
         })
     }

@@ -21,7 +21,8 @@ use serde::Serialize;
 use tokio::sync::Notify;
 use tracing::{debug, warn};
 
-pub use auth::{AgentConfig, Agents, check as check_agents, token_hash};
+pub(crate) use auth::bearer;
+pub use auth::{AgentConfig, Agents, TokenHash, check as check_agents, token_hash};
 
 use crate::expose::Metrics;
 use crate::store::{Agent, Desks, Failure, Hello, Merged, Store, StoreError};

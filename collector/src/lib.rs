@@ -22,6 +22,7 @@ pub mod ingest;
 pub mod notify;
 pub mod outbox;
 pub mod silence;
+mod stable;
 pub mod store;
 
 use std::collections::BTreeMap;
@@ -47,6 +48,9 @@ use store::{Desks, Incident, IncidentState, Store, StoreError};
 
 /// How often old rows are looked for, once none are left.
 const SWEEP_PAUSE: SignedDuration = SignedDuration::from_secs(60);
+
+/// How often the calendar of maintenance is looked at.
+const CALENDAR_PAUSE: SignedDuration = SignedDuration::from_mins(10);
 
 /// The least pause from one evaluation to the next, so that busy agents do not make it the only work.
 const REST: Duration = Duration::from_millis(100);
@@ -144,6 +148,8 @@ struct Live {
     /// Who sees each leg that is watched.
     views: BTreeMap<Subject, Regions>,
     sweep_at: Timestamp,
+    /// When the calendar is looked at next.
+    calendar_at: Timestamp,
     trouble_told: bool,
 }
 
@@ -170,12 +176,16 @@ impl Collector {
             findings: Vec::new(),
             views: BTreeMap::new(),
             sweep_at: now,
+            calendar_at: now,
             trouble_told: false,
         };
         Ok(Self {
             inner: Arc::new(Inner {
                 agents,
-                addressees: Addressees { notifiers: names, public_url: config.public_url.clone() },
+                addressees: Addressees {
+                    notifiers: config.notifiers.addressees(),
+                    public_url: config.public_url.clone(),
+                },
                 outbox: Outbox::new(desks.clone(), clock.clone(), metrics.clone()),
                 channels: channels.collect(),
                 news: Arc::new(Notify::new()),
@@ -229,6 +239,7 @@ impl Collector {
         if !self.store_is_usable(now).await {
             return;
         }
+        self.announce(now).await;
         let inner = Arc::clone(&self.inner);
         let watching_since = self.live().watching_since;
         let evaluated = self.inner.desks.run(move |store| inner.evaluate(store, watching_since, now)).await;
@@ -286,11 +297,12 @@ impl Collector {
                     let summary = incident.resolution.map(|end| end.summary);
                     info!(id = incident.id, summary, "incident resolved");
                 }
+                Event::Owed { incident, notifier } => info!(id = incident, notifier, "page owed"),
             }
         }
         self.inner.metrics.set_incidents(&assessment.subjects, open);
         if news {
-            self.inner.channels.iter().for_each(|(_, wake)| wake.notify_one());
+            self.wake_deliveries();
         }
         let mut live = self.live();
         for finding in &assessment.findings {
@@ -304,6 +316,22 @@ impl Collector {
         live.evaluated_at = Some(now);
     }
 
+    /// Writes the calendar's windows down, some weeks ahead.
+    async fn announce(&self, now: Timestamp) {
+        if now < self.live().calendar_at {
+            return;
+        }
+        let windows = silence::windows(&self.inner.config.maintenance, now);
+        let written = self.inner.desks.run(move |store| {
+            store.retract_all_but(&windows, now)?;
+            store.announce(&windows)
+        });
+        match written.await {
+            Ok(()) => self.live().calendar_at = now.saturating_add(CALENDAR_PAUSE).unwrap_or(now),
+            Err(trouble) => self.trouble(&trouble),
+        }
+    }
+
     async fn sweep(&self, now: Timestamp) {
         if now < self.live().sweep_at {
             return;
@@ -315,6 +343,11 @@ impl Collector {
         let more = self.inner.desks.run(sweep).await;
         let pause = if more == Ok(true) { SignedDuration::ZERO } else { SWEEP_PAUSE };
         self.live().sweep_at = now.saturating_add(pause).unwrap_or(now);
+    }
+
+    /// Says that pages are owed.
+    pub(crate) fn wake_deliveries(&self) {
+        self.inner.channels.iter().for_each(|(_, wake)| wake.notify_one());
     }
 
     fn live(&self) -> MutexGuard<'_, Live> {
@@ -331,6 +364,10 @@ impl Collector {
 
     pub(crate) fn config(&self) -> &Config {
         &self.inner.config
+    }
+
+    pub(crate) fn addressees(&self) -> &Addressees {
+        &self.inner.addressees
     }
 
     pub(crate) fn agents(&self) -> &[(AgentName, Region)] {
@@ -370,6 +407,7 @@ impl Inner {
         let facts = store.facts(&self.agents, watching_since, incident_open)?;
         let assessment = evaluate::evaluate(&facts, &standing, &self.config.evaluate, now);
         let events = incident::apply(store, &assessment, &self.addressees, now)?;
+        self.metrics.set_silenced(&assessment.subjects, &store.silences_at(now)?, now);
         let open = store.incidents(Some(IncidentState::Open), u32::MAX)?;
         Ok((assessment, events, open))
     }

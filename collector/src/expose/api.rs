@@ -48,9 +48,9 @@ impl IntoResponse for NoAnswer {
     }
 }
 
-type Asked<T> = Result<Query<T>, QueryRejection>;
+pub(super) type Asked<T> = Result<Query<T>, QueryRejection>;
 
-fn asked<T>(query: Asked<T>) -> Result<T, NoAnswer> {
+pub(super) fn asked<T>(query: Asked<T>) -> Result<T, NoAnswer> {
     query
         .map(|Query(query)| query)
         .map_err(|rejection| NoAnswer::Question(Text::new(&rejection.body_text()).to_string()))

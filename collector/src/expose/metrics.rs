@@ -13,6 +13,7 @@ use mailsonar_protocol::{Record, Region, RouteCard};
 use prometheus::{GaugeVec, IntCounter, IntCounterVec, IntGaugeVec};
 
 use crate::evaluate::Subject;
+use crate::silence::Silence;
 use crate::store::{Agent, InFlight, Incident};
 
 /// Every series of the collector. Cheap to clone.
@@ -21,6 +22,7 @@ pub struct Metrics {
     make: Maker,
     lanes: Lanes,
     incident_open: IntGaugeVec,
+    silenced: IntGaugeVec,
     heartbeat: GaugeVec,
     clock_offset: GaugeVec,
     missed: IntCounterVec,
@@ -47,6 +49,11 @@ impl Metrics {
             incident_open: make.int_gauge(
                 "mailsonar_incident_open",
                 "Whether an incident is open.",
+                &["service", "leg"],
+            ),
+            silenced: make.int_gauge(
+                "mailsonar_silenced",
+                "Whether a silence or maintenance keeps the leg's incidents from paging.",
                 &["service", "leg"],
             ),
             heartbeat: make.gauge(
@@ -165,6 +172,15 @@ impl Metrics {
         }
         for incident in open {
             self.incident_open.with_label_values(&[incident.service.as_str(), incident.leg.as_str()]).set(1);
+        }
+    }
+
+    /// What is silenced, among everything that is watched.
+    pub fn set_silenced(&self, watched: &BTreeSet<Subject>, silences: &[Silence], now: Timestamp) {
+        for subject in watched {
+            let muted = silences.iter().any(|silence| silence.covers(subject, now));
+            let labels = [subject.service.as_str(), subject.leg.as_str()];
+            self.silenced.with_label_values(&labels).set(muted.into());
         }
     }
 

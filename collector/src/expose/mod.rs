@@ -1,9 +1,12 @@
-//! What the outside may see: metrics, health, and the API. Read only, but for the way in.
+//! What the outside may see: metrics, health, and the API. Read only, but for the way in and what operators write.
 
 mod api;
 mod health;
 mod metrics;
+mod operator;
 mod patience;
+mod silences;
+mod writing;
 
 use axum::Router;
 use axum::extract::State;
@@ -13,6 +16,7 @@ use axum::routing::{get, post};
 use mailsonar_protocol::BATCHES_PATH;
 
 pub use metrics::Metrics;
+pub use operator::{Operator, OperatorConfig, Operators, check as check_operators};
 pub(crate) use patience::PatientListener;
 
 use crate::Collector;
@@ -31,6 +35,10 @@ pub(crate) fn router(collector: Collector, ingest: Ingest) -> Router {
         .route("/api/v1/probes/{id}", get(api::probe))
         .route("/api/v1/incidents", get(api::incidents))
         .route("/api/v1/incidents/{id}", get(api::incident))
+        .route("/api/v1/incidents/{id}/acknowledge", post(writing::acknowledge))
+        .route("/api/v1/incidents/{id}/notes", post(writing::note))
+        .route("/api/v1/silences", get(silences::list).post(silences::add))
+        .route("/api/v1/silences/{id}", get(silences::one).delete(silences::end))
         .route("/api/v1/agents", get(api::agents))
         .with_state(collector)
         .merge(batches)

@@ -121,3 +121,13 @@ pub enum MomentKind {
 
 /// The most moments an incident keeps; beyond it the oldest of kind `changed` go first.
 pub const MAX_MOMENTS: usize = 200;
+
+/// Adds a moment to a timeline. Beyond [`MAX_MOMENTS`] the oldest of kind `changed` goes, or the oldest
+/// but one of all: how it began is never forgotten.
+pub fn remember(timeline: &mut Vec<Moment>, moment: Moment) {
+    timeline.push(moment);
+    if timeline.len() > MAX_MOMENTS {
+        let changed = timeline.iter().position(|moment| moment.kind == MomentKind::Changed);
+        timeline.remove(changed.unwrap_or(1));
+    }
+}

@@ -4,25 +4,16 @@
 //! not at all, so a crash can neither lose a page nor invent one (I8). Knows no network.
 
 mod anatomy;
+mod paging;
 
 use jiff::Timestamp;
-use sha2::{Digest, Sha256};
-use uuid::Uuid;
 
-pub use anatomy::{Backlog, Clocks, Failover, MAX_MOMENTS, Moment, MomentKind};
+pub use anatomy::{Backlog, Clocks, Failover, MAX_MOMENTS, Moment, MomentKind, remember};
+pub use paging::{Addressee, Addressees, acknowledge, follow_up};
 
 use crate::evaluate::{Assessment, Decision, Picture};
-use crate::notify::{Page, Status};
-use crate::store::{Incident, IncidentState, Owed, Resolution, Store, StoreError};
-
-/// Whom pages are owed, and what they link to.
-#[derive(Debug, Clone, Default)]
-pub struct Addressees {
-    /// Every notifier's name.
-    pub notifiers: Vec<String>,
-    /// Where people reach this collector.
-    pub public_url: Option<String>,
-}
+use crate::stable::stable_uuid;
+use crate::store::{Incident, IncidentState, Resolution, Store, StoreError};
 
 /// Something that happened to an incident, for the log.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,6 +22,13 @@ pub enum Event {
     Opened(Incident),
     /// It is over.
     Resolved(Incident),
+    /// It owes a page from now on.
+    Owed {
+        /// Which.
+        incident: String,
+        /// To whom.
+        notifier: String,
+    },
 }
 
 /// Writes what was decided, and owes the pages that follow from it.
@@ -46,9 +44,6 @@ pub fn apply(
             Decision::Open(picture) => {
                 let incident = opened(picture, now);
                 store.put_incident(&incident)?;
-                for notifier in &addressees.notifiers {
-                    owe(store, &incident, notifier, Status::Trigger, addressees, now)?;
-                }
                 events.push(Event::Opened(incident));
             }
             Decision::Update { incident, picture } => {
@@ -65,14 +60,13 @@ pub fn apply(
                         Resolution { reason: *reason, summary: summary.clone(), regions: regions.clone() };
                     let incident = resolved(incident, resolution, *settled_until, now);
                     store.put_incident(&incident)?;
-                    for notifier in store.notifiers_of(&incident.id)? {
-                        owe(store, &incident, &notifier, Status::Resolve, addressees, now)?;
-                    }
+                    paging::resolve(store, &incident, addressees, now)?;
                     events.push(Event::Resolved(incident));
                 }
             }
         }
     }
+    events.extend(paging::settle(store, addressees, now)?);
     Ok(events)
 }
 
@@ -100,6 +94,7 @@ fn opened(picture: &Picture, now: Timestamp) -> Incident {
         backlog: Backlog::default(),
         failovers: Vec::new(),
         timeline: Vec::new(),
+        silenced_by: Vec::new(),
     }
 }
 
@@ -116,39 +111,4 @@ fn resolved(
         resolution: Some(resolution),
         ..incident
     }
-}
-
-fn owe(
-    store: &Store,
-    incident: &Incident,
-    notifier: &str,
-    status: Status,
-    addressees: &Addressees,
-    now: Timestamp,
-) -> Result<(), StoreError> {
-    let page = Page::of(incident, status, addressees.public_url.as_deref(), now);
-    let id = stable_uuid(&[&incident.id, notifier, status.as_str()]);
-    let owed = Owed {
-        id: format!("msg_{}", id.as_simple()),
-        incident: incident.id.clone(),
-        notifier: notifier.to_owned(),
-        place: match status {
-            Status::Trigger => 1,
-            Status::Resolve => 2,
-        },
-        body: serde_json::to_string(&page)?,
-    };
-    store.owe(&owed, now)
-}
-
-/// A UUID that follows from what it names, so that the same run of events gives the same ids.
-fn stable_uuid(parts: &[&str]) -> Uuid {
-    let mut hash = Sha256::new();
-    for part in parts {
-        hash.update(part.as_bytes());
-        hash.update([0]);
-    }
-    let mut bytes = [0; 16];
-    bytes.copy_from_slice(&hash.finalize()[..16]);
-    uuid::Builder::from_custom_bytes(bytes).into_uuid()
 }

@@ -57,23 +57,29 @@ pub fn token_hash(token: &str) -> String {
 /// Every configured agent.
 pub type Agents = BTreeMap<AgentName, AgentConfig>;
 
-/// The agent whose token a request bears. Every configured token is compared, in constant time.
+/// The agent whose token a request bears.
 pub(super) fn by_token<'a>(
     agents: &'a Agents,
     headers: &HeaderMap,
 ) -> Result<(&'a AgentName, &'a AgentConfig), Refusal> {
+    let at = bearer(headers, agents.values().map(|config| &config.token_sha256));
+    at.and_then(|at| agents.iter().nth(at)).ok_or(Refusal::Unauthorized)
+}
+
+/// Which of these tokens a request bears. Every one is compared, in constant time.
+pub(crate) fn bearer<'a>(headers: &HeaderMap, tokens: impl Iterator<Item = &'a TokenHash>) -> Option<usize> {
     let value = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let (scheme, token) = value.and_then(|value| value.split_once(' ')).ok_or(Refusal::Unauthorized)?;
+    let (scheme, token) = value.and_then(|value| value.split_once(' '))?;
     if !scheme.eq_ignore_ascii_case("bearer") {
-        return Err(Refusal::Unauthorized);
+        return None;
     }
     let hash: [u8; 32] = Sha256::digest(token.trim().as_bytes()).into();
     let mut found = u32::MAX;
-    for (at, config) in (0..).zip(agents.values()) {
-        let equal: Choice = config.token_sha256.0.ct_eq(&hash);
+    for (at, known) in (0..).zip(tokens) {
+        let equal: Choice = known.0.ct_eq(&hash);
         found.conditional_assign(&at, equal);
     }
-    agents.iter().nth(found as usize).ok_or(Refusal::Unauthorized)
+    (found != u32::MAX).then_some(found as usize)
 }
 
 /// What cannot be meant: one token for two agents.

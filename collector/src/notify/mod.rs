@@ -3,6 +3,7 @@
 //! A notifier turns one [`Page`] into one message to one service, and says whether it was taken.
 //! When to try, and how often, is the outbox's business. Knows no store.
 
+mod matching;
 mod page;
 mod post;
 mod webhook;
@@ -16,6 +17,9 @@ use jiff::Timestamp;
 use mailsonar_settings::{Document, Problem};
 use serde::Deserialize;
 
+use crate::incident::Addressee;
+
+pub use matching::{Match, Severity};
 pub use page::{Links, Page, Status};
 pub use post::{HttpPost, Post, PostError, PostReply, PostRequest};
 pub use webhook::{Webhook, WebhookConfig};
@@ -95,6 +99,13 @@ impl Notifiers {
             }
         }
         (notifiers, problems, warnings)
+    }
+
+    /// Every notifier, as far as it matters to whom a page is owed.
+    pub fn addressees(&self) -> Vec<Addressee> {
+        let addressee =
+            |name: &String| Addressee { name: name.clone(), acknowledges: true, ..Addressee::default() };
+        self.webhooks.keys().map(addressee).collect()
     }
 
     /// Every notifier's name.

@@ -14,6 +14,8 @@ pub enum Status {
     Trigger,
     /// It is over.
     Resolve,
+    /// Somebody has taken it on.
+    Acknowledge,
 }
 
 impl Status {
@@ -22,6 +24,7 @@ impl Status {
         match self {
             Self::Trigger => "trigger",
             Self::Resolve => "resolve",
+            Self::Acknowledge => "acknowledge",
         }
     }
 }
@@ -29,12 +32,13 @@ impl Status {
 /// One page.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Page {
-    /// `incident.trigger`, `incident.resolve` or `test`.
+    /// `incident.trigger`, `incident.resolve`, `incident.acknowledge`, `test`; `incident.repeat` where
+    /// nobody acknowledged, `incident.overran` where the promised time to recover has passed.
     #[serde(rename = "type")]
     pub kind: String,
     /// When it was decided.
     pub timestamp: Timestamp,
-    /// Whether trouble begins or ends.
+    /// Whether trouble begins (or goes on), was taken on, or ends.
     pub status: Status,
     /// Whether this is only a test. Then there is no incident behind it.
     pub test: bool,

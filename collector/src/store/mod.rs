@@ -28,7 +28,7 @@ use serde::Deserialize;
 pub use agents::{Agent, Hello};
 pub use desks::{Desks, Failure};
 pub use incidents::{Incident, IncidentState, Resolution};
-pub use outbox::{Due, Owed};
+pub use outbox::{Due, LastPage, Owed};
 pub use pages::Outage;
 pub use probes::{Cursor, InFlight, Merged, ProbeQuery, StoredProbe};
 pub use sketch::Sketch;

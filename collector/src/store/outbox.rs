@@ -14,7 +14,7 @@ pub struct Owed {
     pub incident: String,
     /// The notifier it is for.
     pub notifier: String,
-    /// Its place among the pages of this incident and notifier: 1 trigger, 2 resolve.
+    /// Its place among the pages of this incident and notifier: the trigger is the first, the resolve the last.
     pub place: i64,
     /// The page, as JSON.
     pub body: String,
@@ -31,6 +31,15 @@ pub struct Due {
     pub refusals: u32,
     /// When it is to be tried next.
     pub next_attempt_at: Timestamp,
+}
+
+/// The page of an incident that a notifier was owed last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LastPage {
+    /// Its place.
+    pub place: i64,
+    /// When it was delivered or given up.
+    pub done_at: Option<Timestamp>,
 }
 
 /// Only the first page of each incident that is still owed may go: a resolve never overtakes.
@@ -61,6 +70,23 @@ impl Store {
         )?;
         let rows = statement.query_map([incident], |row| row.get(0))?;
         Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// The page of an incident that a notifier was owed last, if any.
+    pub fn last_page(&self, incident: &str, notifier: &str) -> Result<Option<LastPage>, StoreError> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT place, done_at FROM outbox WHERE incident = ?1 AND notifier = ?2
+             ORDER BY place DESC LIMIT 1",
+        )?;
+        let found = statement.query_row([incident, notifier], |row| {
+            Ok(LastPage { place: row.get(0)?, done_at: row.get::<_, Option<i64>>(1)?.map(time) })
+        });
+        Ok(found.optional()?)
+    }
+
+    /// Whether a page is or was owed.
+    pub fn has_page(&self, id: &str) -> Result<bool, StoreError> {
+        Ok(self.connection.prepare_cached("SELECT 1 FROM outbox WHERE id = ?1")?.exists([id])?)
     }
 
     /// The page that a notifier is to be tried with next, now or later.

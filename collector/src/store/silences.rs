@@ -24,6 +24,44 @@ impl Store {
         Ok(())
     }
 
+    /// Writes windows that are not there yet; those that are stay as they are, ended ones too.
+    pub fn announce(&self, windows: &[Silence]) -> Result<(), StoreError> {
+        for window in windows {
+            if self.silence(&window.id)?.is_none() {
+                self.put_silence(window)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes windows of the calendar that have not begun and are in it no more.
+    pub fn retract_all_but(&self, windows: &[Silence], now: Timestamp) -> Result<(), StoreError> {
+        let ahead = self.silences(now, Timestamp::MAX)?;
+        let gone = ahead.iter().filter(|silence| {
+            silence.id.starts_with("calendar-")
+                && silence.starts_at > now
+                && !windows.iter().any(|window| window.id == silence.id)
+        });
+        for silence in gone {
+            self.connection.prepare_cached("DELETE FROM silences WHERE id = ?1")?.execute([&silence.id])?;
+        }
+        Ok(())
+    }
+
+    /// One silence.
+    pub fn silence(&self, id: &str) -> Result<Option<Silence>, StoreError> {
+        let mut statement = self.connection.prepare_cached("SELECT document FROM silences WHERE id = ?1")?;
+        let mut rows = statement.query([id])?;
+        let Some(row) = rows.next()? else { return Ok(None) };
+        Ok(Some(serde_json::from_str(&row.get::<_, String>(0)?)?))
+    }
+
+    /// The silences that are open at this time.
+    pub fn silences_at(&self, at: Timestamp) -> Result<Vec<Silence>, StoreError> {
+        let next = Timestamp::from_microsecond(us(at).saturating_add(1)).unwrap_or(Timestamp::MAX);
+        self.silences(at, next)
+    }
+
     /// The silences that reach into a span of time, the earliest first.
     pub fn silences(&self, from: Timestamp, until: Timestamp) -> Result<Vec<Silence>, StoreError> {
         let mut statement = self.connection.prepare_cached(

@@ -23,6 +23,7 @@ impl Store {
                  (SELECT id FROM incidents WHERE state = 'resolved' AND resolved_at < ?1
                      AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.incident = incidents.id) LIMIT ?2)",
             "DELETE FROM days WHERE (service, day) IN (SELECT service, day FROM days WHERE day < ?1 LIMIT ?2)",
+            "DELETE FROM silences WHERE id IN (SELECT id FROM silences WHERE ends_at < ?1 LIMIT ?2)",
         ] {
             let gone = self.connection.prepare_cached(sql)?.execute((horizon, SLICE))?;
             full |= gone >= SLICE as usize;

@@ -7,5 +7,6 @@ mod harness;
 mod ingest;
 mod metrics;
 mod outbox;
+mod silences;
 mod simulation;
 mod store;

@@ -99,7 +99,7 @@ async fn collector(clock: &Arc<Hand>, pager: &Pager, path: &Path) -> Served {
 }
 
 /// Every agent reports a probe that started then and ended so.
-async fn everyone(served: &Served, clock: &Hand, ids: &mut u128, started: i64, outcome: Outcome) {
+pub(crate) async fn everyone(served: &Served, clock: &Hand, ids: &mut u128, started: i64, outcome: Outcome) {
     clock.set(started + 15);
     for place in [|batch| batch, from_us] {
         *ids += 1;

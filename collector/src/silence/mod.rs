@@ -1,7 +1,9 @@
 //! Silences and announced maintenance: windows in which triggers stay mute.
 //!
 //! They mute triggers, never resolves, and stay visible in every report. Plain data and one question;
-//! knows no store and no clock.
+//! `calendar` turns what recurs into windows. Knows no store and no clock.
+
+mod calendar;
 
 use jiff::Timestamp;
 use mailsonar_protocol::{ServiceName, Time};
@@ -9,6 +11,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::evaluate::{Leg, Subject};
+
+pub use calendar::{AHEAD, Calendar, Maintenance, check, windows};
 
 /// One window.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -36,6 +40,9 @@ pub struct Silence {
     /// When it was made; maintenance is announced if that was before it began.
     #[schemars(with = "Time")]
     pub created_at: Timestamp,
+    /// Who ended it before its time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_by: Option<String>,
 }
 
 /// Kinds of windows.
@@ -64,5 +71,13 @@ impl Silence {
         self.service.as_ref().is_none_or(|service| *service == subject.service)
             && self.leg.is_none_or(|leg| leg == subject.leg)
             && (self.starts_at..self.ends_at).contains(&at)
+    }
+
+    /// Ends it now, or before it begins: then it covers nothing, and is still there to be seen.
+    pub fn end(&mut self, by: &str, now: Timestamp) {
+        if now < self.ends_at {
+            self.ends_at = now.max(self.starts_at);
+            self.ended_by = Some(by.to_owned());
+        }
     }
 }

@@ -1,0 +1,87 @@
+//! What operators write about incidents: that they have taken one on, and notes.
+
+use axum::Json;
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{Path, State};
+use serde::Deserialize;
+use tracing::info;
+
+use super::Operator;
+use super::api::NoAnswer;
+use crate::Collector;
+use crate::incident::{self, Moment, MomentKind};
+use crate::store::{Incident, StoreError};
+
+/// The longest text an operator may write, in bytes.
+const MOST: usize = 2000;
+
+/// The body of a request, or why it cannot be understood.
+pub(super) fn body<T>(asked: Result<Json<T>, JsonRejection>) -> Result<T, NoAnswer> {
+    asked.map(|Json(body)| body).map_err(|rejection| {
+        NoAnswer::Question(mailsonar_protocol::Text::new(&rejection.body_text()).to_string())
+    })
+}
+
+/// A text an operator wrote: there, and not too long.
+pub(super) fn told(what: &str, words: &str) -> Result<String, NoAnswer> {
+    let words = words.trim();
+    if words.is_empty() || words.len() > MOST {
+        return Err(NoAnswer::Question(format!("{what} must be 1 to {MOST} bytes of text")));
+    }
+    Ok(words.to_owned())
+}
+
+/// What an operator says.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Said {
+    #[serde(default)]
+    words: String,
+}
+
+pub(super) async fn acknowledge(
+    State(collector): State<Collector>,
+    Operator(by): Operator,
+    Path(id): Path<String>,
+    asked: Result<Json<Said>, JsonRejection>,
+) -> Result<Json<Incident>, NoAnswer> {
+    let Said { words } = body(asked)?;
+    let words = if words.trim().is_empty() { String::new() } else { told("words", &words)? };
+    info!(id, by, "incident acknowledged");
+    let (now, addressees) = (collector.now(), collector.addressees().clone());
+    let incident = change(&collector, id, move |store, incident| {
+        incident::acknowledge(store, incident, &by, &words, &addressees, now)
+    });
+    let incident = incident.await?;
+    collector.wake_deliveries();
+    Ok(incident)
+}
+
+pub(super) async fn note(
+    State(collector): State<Collector>,
+    Operator(by): Operator,
+    Path(id): Path<String>,
+    asked: Result<Json<Said>, JsonRejection>,
+) -> Result<Json<Incident>, NoAnswer> {
+    let words = told("words", &body(asked)?.words)?;
+    let now = collector.now();
+    change(&collector, id, move |store, incident| {
+        let moment = Moment { at: now, kind: MomentKind::Note, words, by: Some(by) };
+        incident::remember(&mut incident.timeline, moment);
+        store.put_incident(incident)
+    })
+    .await
+}
+
+async fn change(
+    collector: &Collector,
+    id: String,
+    how: impl FnOnce(&crate::store::Store, &mut Incident) -> Result<(), StoreError> + Send + 'static,
+) -> Result<Json<Incident>, NoAnswer> {
+    let changed = collector.desks().run(move |store| -> Result<_, StoreError> {
+        let Some(mut incident) = store.incident(&id)? else { return Ok(None) };
+        how(store, &mut incident)?;
+        Ok(Some(incident))
+    });
+    changed.await?.map(Json).ok_or(NoAnswer::Absent)
+}
