@@ -103,6 +103,11 @@ impl Prometheus {
         Ok(self.api("alerts")?["alerts"].as_array().cloned().unwrap_or_default())
     }
 
+    /// The groups of rules it has loaded: `[{"name": ..., "rules": [...]}, ...]`.
+    pub fn rules(&self) -> Result<Value> {
+        Ok(self.api("rules")?["groups"].take())
+    }
+
     fn api(&self, path: &str) -> Result<Value> {
         let page = http::get(self.address, &format!("/api/v1/{path}"))?;
         let mut answer: Value =
