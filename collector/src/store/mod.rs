@@ -8,9 +8,11 @@ mod agents;
 mod desks;
 mod facts;
 mod incidents;
+mod mark;
 mod outbox;
 mod pages;
 mod probes;
+mod sheets;
 mod silences;
 mod sketch;
 mod sweep;
@@ -28,9 +30,11 @@ use serde::Deserialize;
 pub use agents::{Agent, Hello};
 pub use desks::{Desks, Failure};
 pub use incidents::{Incident, IncidentState, Resolution};
+pub use mark::Mark;
 pub use outbox::{Due, LastPage, Owed};
 pub use pages::Outage;
 pub use probes::{Cursor, InFlight, Merged, ProbeQuery, StoredProbe};
+pub use sheets::{Sheet, SheetLane, SheetQuery};
 pub use sketch::Sketch;
 pub use tally::{DAY_US, Day, QUARTER_US, Quarter};
 
@@ -39,7 +43,11 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_first.sql"),
     include_str!("migrations/0002_silences.sql"),
     include_str!("migrations/0003_tallies.sql"),
+    include_str!("migrations/0004_sheets.sql"),
 ];
+
+/// The schema's version from which on sheets are kept; an older store has them made once.
+const SHEETS_SINCE: usize = 4;
 
 /// How many bytes [`Store::try_space`] asks for.
 const SPACE: usize = 256 * 1024;
@@ -173,10 +181,11 @@ impl Store {
             )));
         }
         for (at, migration) in MIGRATIONS.iter().enumerate().skip(version) {
-            c.execute_batch(&format!(
-                "BEGIN IMMEDIATE; {migration}; PRAGMA user_version = {}; COMMIT;",
-                at + 1
-            ))?;
+            c.execute_batch(&format!("BEGIN IMMEDIATE; {migration}; PRAGMA user_version = {};", at + 1))?;
+            if at + 1 == SHEETS_SINCE {
+                self.fill_sheets()?;
+            }
+            c.execute_batch("COMMIT;")?;
         }
         Ok(())
     }

@@ -91,14 +91,14 @@ impl Store {
         record: &Record,
     ) -> Result<Merged, StoreError> {
         let id = record.probe.to_string();
-        let known: Option<(String, u32, String, i64)> = self
+        let known: Option<(String, u32, String, i64, String)> = self
             .connection
-            .prepare_cached("SELECT agent, revision, record, offset_us FROM probes WHERE id = ?1")?
-            .query_row([&id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
+            .prepare_cached("SELECT agent, revision, record, offset_us, region FROM probes WHERE id = ?1")?
+            .query_row([&id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)))
             .optional()?;
         let mut first_offset = agent.offset;
-        let mut before = None;
-        if let Some((owner, revision, stored, offset)) = known {
+        let mut before: Option<(Box<Record>, String)> = None;
+        if let Some((owner, revision, stored, offset, region)) = known {
             if owner != agent.name.as_str() {
                 return Ok(Merged::Foreign(owner));
             }
@@ -106,10 +106,12 @@ impl Store {
                 return Ok(Merged::Unchanged);
             }
             first_offset = SignedDuration::from_micros(offset);
-            before = Some(Box::new(serde_json::from_str(&stored)?));
+            before = Some((Box::new(serde_json::from_str(&stored)?), region));
         }
         self.write(agent, first_offset, received_at, record, &id)?;
-        Ok(Merged::Changed(before))
+        let was = before.as_ref().map(|(record, region)| (&**record, region.as_str()));
+        self.mark_down(&agent.name, first_offset, was, (record, agent.region.as_str()))?;
+        Ok(Merged::Changed(before.map(|(record, _)| record)))
     }
 
     fn write(

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use super::mark::HOUR_US;
 use super::{Store, StoreError, us};
 
 /// The most rows of a table one slice removes.
@@ -28,6 +29,11 @@ impl Store {
             let gone = self.connection.prepare_cached(sql)?.execute((horizon, SLICE))?;
             full |= gone >= SLICE as usize;
         }
-        Ok(full)
+        // Sheets go by the hour, the oldest first, once the whole of it is too old.
+        let gone = self
+            .connection
+            .prepare_cached("DELETE FROM sheets WHERE hour = (SELECT MIN(hour) FROM sheets) AND hour < ?1")?
+            .execute([horizon.div_euclid(HOUR_US)])?;
+        Ok(full || gone > 0)
     }
 }

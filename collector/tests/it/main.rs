@@ -7,6 +7,7 @@ mod harness;
 mod ingest;
 mod metrics;
 mod outbox;
+mod sheets;
 mod silences;
 mod simulation;
 mod store;
