@@ -90,6 +90,8 @@ pub async fn check(
     let listener: Listener = Arc::new(move |change| {
         sender.send(change.after.clone()).ok();
     });
+    // Put off is an answer, too: who asks now is not kept waiting for another attempt.
+    let route = Arc::new(Route { retry: Vec::new(), ..Route::clone(&route) });
     // Only the one route: a check signs in nowhere else.
     let config = Config { routes: vec![route.clone()], ship: None, ..config };
     let parts = Parts {

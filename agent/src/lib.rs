@@ -12,12 +12,14 @@
 //! knows no alerts, no SLO, and no other agent.
 
 pub mod adhoc;
+pub mod again;
 pub mod arrival;
 pub mod breaker;
 pub mod casebook;
 pub mod chance;
 pub mod check;
 pub mod config;
+pub mod deferral;
 pub mod imap;
 pub mod ledger;
 pub mod message;

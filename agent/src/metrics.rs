@@ -474,11 +474,13 @@ mod tests {
     #[test]
     fn words_of_others_do_not_break_the_text() {
         let metrics = metrics();
-        let Fact::Submitted { stages, peer, asides, ending } = accepted_at(at(2)) else { unreachable!() };
+        let Fact::Submitted { stages, peer, asides, ending, attempt } = accepted_at(at(2)) else {
+            unreachable!()
+        };
         let host = "evil\"}\nmailsonar_probes_total 7\\".into();
         let peer = peer.map(|peer| mailsonar_protocol::Peer { host, ..peer });
         let case = fresh(1);
-        let fact = Fact::Submitted { stages, peer, asides, ending };
+        let fact = Fact::Submitted { stages, peer, asides, ending, attempt };
         let after: Record = learn(&case, fact, at(2)).expect("a revision").record;
         metrics.changed(&Change { before: Some(case.record), after });
         let samples = samples(&metrics);

@@ -18,17 +18,20 @@ use mailsonar_protocol::{
     Text,
 };
 
+use crate::again::Postponed;
 use crate::arrival::Mailbox;
 use crate::breaker::{AccountUsher, Breaker};
 use crate::casebook::Casebook;
 use crate::chance::Chance;
 use crate::config::{Account, Endpoint, Route, Source};
+use crate::deferral;
 use crate::message::{self, Envelope, Signer, Tag, TagKey};
 use crate::net::SharedNetwork;
 use crate::resolve::{MxHost, Resolver};
+use crate::site::Sites;
 use crate::submit::{self, Ending, Letter, Limits, SignIn, Submitted, Target, TlsMode};
 use crate::trouble::Trouble;
-use crate::verdict::{self, Fact};
+use crate::verdict::{self, Attempt, Fact};
 
 /// Hears of each step of a probe as it is taken.
 pub type Progress<'a> = &'a mut (dyn FnMut(StageTime) + Send);
@@ -59,6 +62,10 @@ pub struct Prober {
     pub casebook: Casebook,
     /// The watchers of the recipients' mailboxes.
     pub mailboxes: BTreeMap<AccountName, Mailbox>,
+    /// Where messages that are put off wait for their next attempt.
+    pub postponed: Postponed,
+    /// Which site a server stands in.
+    pub sites: Sites,
     /// How many probes each route has had, for taking equal hosts in turn.
     pub turns: HashMap<RouteName, AtomicUsize>,
 }
@@ -86,20 +93,41 @@ impl Prober {
     ) -> Result<ProbeId, DeskError> {
         let probe = ProbeId(self.chance.id());
         let record = self.record(probe, route, scheduled_at, confirmation);
-        self.casebook.open(&route.to.name, record).await?;
-        let mailbox = self.mailboxes.get(&route.to.name);
+        self.casebook.open(&route.to.name, record.clone()).await?;
+        self.attempt(&record, route, progress).await.map(|()| probe)
+    }
+
+    /// Offers a message that was put off to the same server again: the same probe, the same tag.
+    ///
+    /// # Errors
+    /// As [`Self::probe`].
+    pub async fn again(&self, probe: ProbeId, route: &Route) -> Result<(), DeskError> {
+        // On disk before the first byte leaves: a kill from here on leaves it unknown, not put off.
+        match self.casebook.learn(probe, Fact::Retrying).await? {
+            Some(record) => self.attempt(&record, route, &mut |_| {}).await,
+            None => Ok(()),
+        }
+    }
+
+    /// One attempt, until it has ended and that is on disk.
+    async fn attempt(&self, record: &Record, route: &Route, progress: Progress<'_>) -> Result<(), DeskError> {
+        let (probe, mailbox) = (record.probe, self.mailboxes.get(&route.to.name));
         if let Some(mailbox) = mailbox {
             mailbox.sending(probe);
         }
-        let fact = self.submitted(probe, route, progress).await;
+        let fact = self.submitted(record, route, progress).await;
         let learned = self.casebook.learn(probe, fact).await;
+        let put_off = matches!(&learned, Ok(Some(record)) if verdict::is_put_off(record));
         if let Some(mailbox) = mailbox {
             match &learned {
-                Ok(Some(record)) => mailbox.sent(record),
+                Ok(Some(record)) if !put_off => mailbox.sent(record),
                 _ => mailbox.not_sent(probe),
             }
         }
-        learned.map(|_| probe)
+        if let (true, Some(record)) = (put_off, learned?) {
+            self.postponed.send(record).ok();
+        }
+        Ok(())
     }
 
     fn record(&self, probe: ProbeId, route: &Route, scheduled_at: Timestamp, confirmation: bool) -> Record {
@@ -130,30 +158,40 @@ impl Prober {
     }
 
     /// From DNS to the final reply.
-    async fn submitted(&self, probe: ProbeId, route: &Route, progress: Progress<'_>) -> Fact {
+    async fn submitted(&self, record: &Record, route: &Route, progress: Progress<'_>) -> Fact {
         let begun = self.clock.now();
-        let found = self.find(route).await;
+        let found = self.find(record, route).await;
         let resolve = StageTime { stage: Stage::Resolve, took_us: micros_since(begun, self.clock.now()) };
         progress(resolve);
         let found = match found {
             Ok(found) => found,
             Err((peer, trouble)) => return ended(vec![resolve], peer, Ending::Failed(trouble)),
         };
-        let Submitted { stages, peer, asides, ending } = self.hand_over(probe, route, &found, progress).await;
+        let Submitted { stages, peer, asides, ending } =
+            self.hand_over(record, route, &found, progress).await;
         let stages = [resolve].into_iter().chain(stages).collect();
-        Fact::Submitted { stages, peer: Some(peer), asides, ending }
+        let before = record.handover.deferrals.len();
+        let attempt = Attempt {
+            site: self.sites.of(peer.host.as_str(), peer.address).cloned(),
+            changes: Vec::new(),
+            retry_at: deferral::next_attempt(&route.retry, before, self.clock.now()),
+        };
+        Fact::Submitted { stages, peer: Some(peer), asides, ending, attempt }
     }
 
     async fn hand_over(
         &self,
-        probe: ProbeId,
+        record: &Record,
         route: &Route,
         found: &Found<'_>,
         progress: Progress<'_>,
     ) -> Submitted {
-        let tag = Tag { probe, agent: self.agent.clone(), route: route.name().clone() };
+        let tag = Tag { probe: record.probe, agent: self.agent.clone(), route: route.name().clone() };
         let envelope = Envelope { from: route.sender.clone(), to: route.to.address.clone() };
-        let bytes = message::compose(&tag, &self.key, &envelope, self.clock.civil(), &self.signers);
+        // The date of the first attempt: the message is the same at each.
+        let age = self.clock.now().duration_since(record.started_at);
+        let date = self.clock.civil().saturating_sub(age).unwrap_or(record.started_at);
+        let bytes = message::compose(&tag, &self.key, &envelope, date, &self.signers);
         let usher = found.account.map(|account| AccountUsher::new(&self.breaker, &account.name));
         let sign_in = found
             .account
@@ -171,19 +209,27 @@ impl Prober {
         submit::submit(&*self.network, &*self.clock, &target, &letter, &self.limits, progress).await
     }
 
-    async fn find<'a>(&self, route: &'a Route) -> Result<Found<'a>, (Option<Peer>, Trouble)> {
+    async fn find<'a>(
+        &self,
+        record: &Record,
+        route: &'a Route,
+    ) -> Result<Found<'a>, (Option<Peer>, Trouble)> {
+        // Who put it off is asked again: another server would know nothing of the first attempt.
+        let before = record.peer.as_ref().and_then(|peer| Some((peer.host.to_string(), peer.address?)));
         match &route.from {
             Source::Account(account) => {
                 let endpoint: &Endpoint = account.submission.as_ref().ok_or_else(no_submission)?;
-                let addresses = self.addresses(&endpoint.host, endpoint.port).await?;
-                Ok(Found {
-                    host: endpoint.host.clone(),
-                    addresses,
-                    tls: &endpoint.tls,
-                    account: Some(account),
-                })
+                let (host, addresses) = match before {
+                    Some((host, address)) => (host, vec![SocketAddr::new(address, endpoint.port)]),
+                    None => (endpoint.host.clone(), self.addresses(&endpoint.host, endpoint.port).await?),
+                };
+                Ok(Found { host, addresses, tls: &endpoint.tls, account: Some(account) })
             }
             Source::Mx { port, tls } => {
+                if let Some((host, address)) = before {
+                    let addresses = vec![SocketAddr::new(address, *port)];
+                    return Ok(Found { host, addresses, tls, account: None });
+                }
                 let domain = route.to.address.domain();
                 let hosts =
                     self.resolver.mx(domain).await.map_err(|trouble| (Some(peer(domain, None)), trouble))?;
@@ -217,7 +263,7 @@ fn in_turn(hosts: &[MxHost], turn: usize) -> &str {
 }
 
 fn ended(stages: Vec<StageTime>, peer: Option<Peer>, ending: Ending) -> Fact {
-    Fact::Submitted { stages, peer, asides: Vec::new(), ending }
+    Fact::Submitted { stages, peer, asides: Vec::new(), ending, attempt: Attempt::default() }
 }
 
 fn peer(host: &str, address: Option<&SocketAddr>) -> Peer {

@@ -98,12 +98,14 @@ pub struct News {
 }
 
 impl News {
-    /// Hears of a change in the ledger: a verdict that is not good, or the end of one, is urgent.
+    /// Hears of a change in the ledger: a verdict that is not good, the end of one, or an attempt that was
+    /// put off is urgent.
     pub fn changed(&self, change: &Change) {
         let was = change.before.as_ref().map_or(Outcome::InFlight, |before| before.verdict.outcome);
         let is = change.after.verdict.outcome;
         let bad = |outcome| !matches!(outcome, Outcome::InFlight | Outcome::Delivered);
-        if was != is && (bad(was) || bad(is)) { self.urgent.notify_one() } else { self.calm.notify_one() }
+        let urgent = was != is && (bad(was) || bad(is)) || change.is_deferral();
+        if urgent { self.urgent.notify_one() } else { self.calm.notify_one() }
     }
 }
 

@@ -6,11 +6,13 @@
 
 use jiff::{SignedDuration, Timestamp};
 use mailsonar_protocol::{
-    AccountName, Arrival, Class, Evidence, Outcome, Peer, Record, SeenBy, Stage, StageTime, Text, Verdict,
+    AccountName, Arrival, Change, Class, Deferral, Evidence, Handover, Outcome, Peer, Record, SeenBy, Stage,
+    StageTime, Text, Verdict,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::breaker::SIGN_IN_HELD;
+use crate::deferral;
 use crate::submit::Ending;
 use crate::trouble::Trouble;
 
@@ -56,7 +58,7 @@ pub struct CopyId {
 /// Something that was learned about a probe.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fact {
-    /// The SMTP conversation ended.
+    /// An SMTP conversation ended.
     Submitted {
         /// The steps, timed.
         stages: Vec<StageTime>,
@@ -66,7 +68,13 @@ pub enum Fact {
         asides: Vec<Trouble>,
         /// How it ended.
         ending: Ending,
+        /// What else there is to say of it.
+        attempt: Attempt,
     },
+    /// The message that was put off is about to be offered again.
+    Retrying,
+    /// The message that was put off will not be offered again: its route is no more.
+    GivenUp,
     /// The agent ended in the middle of the conversation; what the server made of it is not known.
     Interrupted,
     /// A copy of the message is in the mailbox.
@@ -83,6 +91,17 @@ pub enum Fact {
         /// What is in the way.
         trouble: Trouble,
     },
+}
+
+/// What there is to say of an attempt beside its stages and its end.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Attempt {
+    /// The site of the server.
+    pub site: Option<Text>,
+    /// What is not as it was.
+    pub changes: Vec<Change>,
+    /// When the next attempt would be made, if this one was put off by a 4xx reply.
+    pub retry_at: Option<Timestamp>,
 }
 
 /// A copy that was seen.
@@ -111,15 +130,25 @@ pub fn learn(case: &Case, fact: Fact, now: Timestamp) -> Option<Case> {
     let mut next = case.clone();
     let changed = match fact {
         Fact::Submitted { .. } | Fact::Interrupted if case.submitted => false,
-        Fact::Submitted { stages, peer, asides, ending } => {
+        // Between two attempts none can have ended.
+        Fact::Submitted { .. } if is_put_off(&case.record) => false,
+        Fact::Submitted { stages, peer, asides, ending, attempt } => {
+            // The stages are those of the last attempt.
+            next.record.stages.retain(|step| step.stage > Stage::Transit);
             next.record.stages.splice(0..0, stages);
             next.record.peer = peer;
             for aside in &asides {
                 note(&mut next.record, aside, now);
             }
-            submitted(&mut next, ending, now)
+            submitted(&mut next, ending, attempt, now)
         }
         Fact::Interrupted => interrupted(&mut next, now),
+        Fact::Retrying | Fact::GivenUp if !is_put_off(&case.record) => false,
+        Fact::Retrying => {
+            next.record.handover.next_attempt_at = None;
+            true
+        }
+        Fact::GivenUp => given_up(&mut next, now),
         Fact::Sighted(sighting) => sighted(&mut next, sighting, now),
         Fact::SearchedInVain { begun_at } => searched(&mut next.record, begun_at, now),
         Fact::OutOfReach { peer, trouble } => out_of_reach(&mut next.record, &trouble, peer, now),
@@ -150,9 +179,18 @@ fn blamed(outcome: Outcome, stage: Stage, class: Class, reason: &str, at: Timest
     Verdict { outcome, stage: Some(stage), class: Some(class), reason: reason.into(), at }
 }
 
-fn submitted(case: &mut Case, ending: Ending, now: Timestamp) -> bool {
+/// Whether the message waits for another attempt.
+pub fn is_put_off(record: &Record) -> bool {
+    record.handover.next_attempt_at.is_some()
+}
+
+fn submitted(case: &mut Case, ending: Ending, attempt: Attempt, now: Timestamp) -> bool {
     case.submitted = true;
     let record = &mut case.record;
+    let Attempt { site, changes, retry_at } = attempt;
+    record.handover.site = site;
+    let room = Handover::MAX_CHANGES.saturating_sub(record.handover.changes.len());
+    record.handover.changes.extend(changes.into_iter().take(room));
     let verdict = match ending {
         Ending::Accepted(acceptance) => {
             // The deadline counts from the acceptance: how long the service took to take the message
@@ -160,7 +198,16 @@ fn submitted(case: &mut Case, ending: Ending, now: Timestamp) -> bool {
             let deadline = record.due_at.duration_since(record.started_at);
             record.due_at = acceptance.at.saturating_add(deadline).unwrap_or(record.due_at);
             record.accepted = Some(acceptance);
-            plain(Outcome::InFlight, "accepted, not seen yet", now)
+            let reason = deferral::taken_after(record)
+                .map_or("accepted, not seen yet".to_owned(), |how| format!("accepted ({how}), not seen yet"));
+            plain(Outcome::InFlight, &reason, now)
+        }
+        Ending::Failed(trouble) if trouble.class == Class::Temporary => {
+            note(record, &trouble, now);
+            // What has arrived meanwhile is not offered again.
+            let retry_at = retry_at.filter(|_| record.arrival.is_none());
+            case.submitted = retry_at.is_none();
+            put_off(record, &trouble, retry_at, now)
         }
         Ending::Failed(trouble) => {
             note(record, &trouble, now);
@@ -177,6 +224,38 @@ fn submitted(case: &mut Case, ending: Ending, now: Timestamp) -> bool {
     true
 }
 
+/// A 4xx reply: the message waits for the next attempt, or the schedule has run out.
+fn put_off(record: &mut Record, trouble: &Trouble, retry_at: Option<Timestamp>, now: Timestamp) -> Verdict {
+    let Trouble { stage, class, detail, words } = trouble;
+    let peer = peer_of(record);
+    let handover = &mut record.handover;
+    if handover.deferrals.len() < Handover::MAX_DEFERRALS {
+        handover.deferrals.push(Deferral { at: now, stage: *stage, peer, words: words.clone() });
+    }
+    handover.next_attempt_at = retry_at;
+    let attempts = handover.deferrals.len();
+    let looks = if deferral::is_greylisting(words.as_str()) { ", by greylisting as it looks" } else { "" };
+    let Some(next) = retry_at else {
+        let attempts = if attempts > 1 { format!(", at each of {attempts} attempts") } else { String::new() };
+        let reason = format!("deferred at {stage} ({detail}){looks}{attempts}: {words}");
+        return blamed(Outcome::Deferred, *stage, *class, &reason, now);
+    };
+    let wait = next.duration_since(now).as_secs();
+    let reason =
+        format!("put off at {stage} ({detail}){looks}; attempt {} in {wait} s: {words}", attempts + 1);
+    blamed(Outcome::InFlight, *stage, *class, &reason, now)
+}
+
+fn given_up(case: &mut Case, now: Timestamp) -> bool {
+    case.submitted = true;
+    let record = &mut case.record;
+    record.handover.next_attempt_at = None;
+    let stage = record.handover.deferrals.last().map_or(Stage::Envelope, |deferral| deferral.stage);
+    let reason = "deferred, and not tried again: the route is not configured any more";
+    record.verdict = blamed(Outcome::Deferred, stage, Class::Temporary, reason, now);
+    true
+}
+
 /// The outcome of a conversation that failed before the message was handed over.
 fn rejected(trouble: &Trouble, now: Timestamp) -> Verdict {
     let (outcome, what) = match (trouble.class, trouble.stage) {
@@ -185,7 +264,6 @@ fn rejected(trouble: &Trouble, now: Timestamp) -> Verdict {
         (Class::Own, _) => (Outcome::Unknown, "not attempted"),
         (Class::Permanent, _) => (Outcome::Refused, "refused"),
         (Class::Auth, _) => (Outcome::Refused, "sign-in refused"),
-        (Class::Temporary, _) => (Outcome::Deferred, "deferred"),
         (_, Stage::Resolve) => (Outcome::Unreachable, "not found in DNS"),
         _ => (Outcome::Unreachable, "out of reach"),
     };
@@ -199,6 +277,7 @@ fn interrupted(case: &mut Case, now: Timestamp) -> bool {
     }
     case.submitted = true;
     let record = &mut case.record;
+    record.handover.next_attempt_at = None;
     let reason = "the agent was restarted during the submission; the message may still arrive";
     note(record, &Trouble::new(Stage::Data, Class::Own, "interrupted", reason), now);
     record.verdict = blamed(Outcome::Unknown, Stage::Data, Class::Own, reason, now);
@@ -230,6 +309,10 @@ fn sighted(case: &mut Case, sighting: Sighting, now: Timestamp) -> bool {
         intact,
     });
     record.stages.extend(stages);
+    if record.handover.next_attempt_at.take().is_some() {
+        // It was put off and came all the same: there is nothing left to try.
+        case.submitted = true;
+    }
     case.internal_date = internal_date;
     record.verdict = on_arrival(record, internal_date, now);
     true
@@ -251,12 +334,13 @@ fn on_arrival(record: &Record, internal_date: Option<Timestamp>, now: Timestamp)
         let reason = format!("filed in {}", arrival.folder);
         return blamed(Outcome::Misfiled, Stage::Transit, Class::Quality, &reason, now);
     }
+    let taken = deferral::taken_after(record).map_or(String::new(), |how| format!("; {how}"));
     if is_late(record, arrival, internal_date) {
         let over = arrival.visible_at.duration_since(record.due_at);
-        let reason = format!("arrived {:.1} s after the deadline", over.as_secs_f64().max(0.0));
+        let reason = format!("arrived {:.1} s after the deadline{taken}", over.as_secs_f64().max(0.0));
         return blamed(Outcome::Late, Stage::Transit, Class::Quality, &reason, now);
     }
-    plain(Outcome::Delivered, "arrived in time", now)
+    plain(Outcome::Delivered, &format!("arrived in time{taken}"), now)
 }
 
 /// Late only if it cannot have been there in time. Where we were not looking around the deadline, the
@@ -296,11 +380,16 @@ fn out_of_reach(record: &mut Record, trouble: &Trouble, peer: Text, now: Timesta
 
 /// Keeps trouble that was had with the submission's peer.
 fn note(record: &mut Record, trouble: &Trouble, now: Timestamp) {
-    let peer = record.peer.as_ref().map_or_else(Text::default, |peer| match peer.address {
+    let peer = peer_of(record);
+    keep(record, trouble.evidence(now, peer));
+}
+
+/// The submission's peer, as evidence names it.
+fn peer_of(record: &Record) -> Text {
+    record.peer.as_ref().map_or_else(Text::default, |peer| match peer.address {
         Some(address) => Text::new(&format!("{}[{address}]:{}", peer.host, peer.port)),
         None => peer.host.clone(),
-    });
-    keep(record, trouble.evidence(now, peer));
+    })
 }
 
 fn keep(record: &mut Record, evidence: Evidence) {
@@ -378,7 +467,19 @@ pub(crate) mod tests {
             peer: Some(peer),
             asides: Vec::new(),
             ending,
+            attempt: Attempt::default(),
         }
+    }
+
+    /// Put off by this reply, to be tried again then.
+    pub(crate) fn put_off_until(retry_at: Option<Timestamp>, words: &str) -> Fact {
+        let trouble = Trouble::new(Stage::Envelope, Class::Temporary, "reply_450", words);
+        let Fact::Submitted { stages, peer, asides, ending, .. } = submitted_as(Ending::Failed(trouble))
+        else {
+            unreachable!()
+        };
+        let attempt = Attempt { retry_at, site: Some("a".into()), ..Attempt::default() };
+        Fact::Submitted { stages, peer, asides, ending, attempt }
     }
 
     pub(crate) fn accepted_at(at: Timestamp) -> Fact {
@@ -589,6 +690,67 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn a_greylisted_message_is_tried_again_and_a_real_sender_s_delay_is_told_apart_from_transit() {
+        let words = "450 4.2.0 <p@acme.example>: Recipient address rejected: Greylisted";
+        let put_off = after([put_off_until(Some(at(180)), words)]);
+        let record = &put_off.record;
+        assert_eq!(
+            (record.verdict.outcome, record.verdict.class),
+            (Outcome::InFlight, Some(Class::Temporary))
+        );
+        let reason = record.verdict.reason.as_str();
+        assert!(
+            reason.starts_with(
+                "put off at envelope (reply_450), by greylisting as it looks; attempt 2 in 60 s"
+            )
+        );
+        assert_eq!((record.handover.deferrals.len(), record.handover.next_attempt_at), (1, Some(at(180))));
+        assert_eq!(record.handover.deferrals[0].peer.as_str(), "smtp.acme.example[192.0.2.1]:465");
+        assert!(may_arrive(record), "a server may well take what it says to put off");
+        let trying = learn(&put_off, Fact::Retrying, at(180)).expect("a revision");
+        assert_eq!(learn(&trying, Fact::Retrying, at(180)), None, "one attempt at a time");
+        let taken = learn(&trying, accepted_at(at(181)), at(181)).expect("a revision");
+        assert_eq!(taken.record.due_at, at(181 + DEADLINE), "the deadline counts from the acceptance");
+        let stages: Vec<_> = taken.record.stages.iter().map(|step| step.stage).collect();
+        assert_eq!(stages, [Stage::Resolve, Stage::Data], "those of the last attempt");
+        let record = learn(&taken, Fact::Sighted(seen(at(185))), at(185)).expect("a revision").record;
+        assert_eq!((record.verdict.outcome, record.latency_us()), (Outcome::Delivered, Some(4_000_000)));
+        let reason = "arrived in time; taken at attempt 2, 181.0 s after the first, greylisted before";
+        assert_eq!(record.verdict.reason.as_str(), reason);
+    }
+
+    #[test]
+    fn a_schedule_that_runs_out_ends_in_deferred_and_one_that_is_gone_too() {
+        let again = || [put_off_until(Some(at(180)), "452 4.3.1 disk full"), Fact::Retrying];
+        let case = after(again().into_iter().chain([put_off_until(None, "452 4.3.1 disk full")]));
+        let Record { verdict, handover, .. } = &case.record;
+        assert_eq!((verdict.outcome, handover.deferrals.len()), (Outcome::Deferred, 2));
+        assert_eq!(
+            verdict.reason.as_str(),
+            "deferred at envelope (reply_450), at each of 2 attempts: 452 4.3.1 disk full"
+        );
+        assert_eq!(learn(&case, Fact::Retrying, at(300)), None);
+        let gone = after([put_off_until(Some(at(180)), "452 4.3.1 disk full"), Fact::GivenUp]).record;
+        assert_eq!((gone.verdict.outcome, gone.handover.next_attempt_at), (Outcome::Deferred, None));
+    }
+
+    #[test]
+    fn what_was_put_off_and_comes_all_the_same_is_not_offered_again() {
+        let case = after([put_off_until(Some(at(180)), "451 4.3.0 later"), Fact::Sighted(seen(at(5)))]);
+        assert_eq!(case.record.verdict.outcome, Outcome::Delivered);
+        assert_eq!(learn(&case, Fact::Retrying, at(180)), None);
+        assert_eq!(learn(&case, Fact::Interrupted, at(180)), None);
+    }
+
+    #[test]
+    fn a_kill_in_the_middle_of_a_later_attempt_leaves_it_unknown() {
+        let case =
+            after([put_off_until(Some(at(180)), "451 4.3.0 later"), Fact::Retrying, Fact::Interrupted]);
+        assert_eq!(case.record.verdict.outcome, Outcome::Unknown);
+        assert!(may_arrive(&case.record));
+    }
+
+    #[test]
     fn a_message_that_was_refused_and_comes_all_the_same_has_come() {
         let facts = [failed(Stage::Data, Class::Permanent, "permanent"), Fact::Sighted(seen(at(5)))];
         assert_eq!(outcome(facts), Outcome::Delivered);
@@ -679,8 +841,10 @@ pub(crate) mod tests {
     fn what_a_hostile_peer_can_put_into_a_case_is_bounded() {
         let noisy = Trouble::new(Stage::Tls, Class::Tls, "unverified", "x".repeat(100_000).as_str());
         let Fact::Submitted { stages, peer, ending, .. } = accepted_at(at(2)) else { unreachable!() };
-        let asides = vec![noisy; 1_000];
-        let mut case = after([Fact::Submitted { stages, peer, asides, ending }]);
+        let asides = vec![noisy.clone(); 1_000];
+        let change = Change { what: "banner".into(), was: noisy.words.clone(), is: noisy.words };
+        let attempt = Attempt { changes: vec![change; 1_000], ..Attempt::default() };
+        let mut case = after([Fact::Submitted { stages, peer, asides, ending, attempt }]);
         assert_eq!(case.record.evidence.len(), Record::MAX_EVIDENCE);
         for uid in 1..=5_000 {
             let again = Sighting { copy: copy("INBOX", 1, uid), ..seen(at(5)) };
@@ -716,6 +880,7 @@ pub(crate) mod tests {
             (stage, class).prop_map(|(stage, class)| failed(stage, class, "some")),
             Just(failed(Stage::Auth, Class::Auth, SIGN_IN_HELD)),
             Just(no_reply()),
+            proptest::option::of(some_time()).prop_map(|next| put_off_until(next, "450 4.7.1 later")),
         ]
     }
 
@@ -723,6 +888,8 @@ pub(crate) mod tests {
         prop_oneof![
             1 => some_ending(),
             1 => Just(Fact::Interrupted),
+            1 => Just(Fact::Retrying),
+            1 => Just(Fact::GivenUp),
             3 => some_sighting().prop_map(Fact::Sighted),
             2 => some_time().prop_map(|begun_at| Fact::SearchedInVain { begun_at }),
             1 => Just(shut()),
@@ -743,6 +910,9 @@ pub(crate) mod tests {
                 prop_assert!(is.duplicates >= was.duplicates);
                 prop_assert!(is.evidence.len() <= Record::MAX_EVIDENCE);
                 prop_assert_eq!(is.verdict.outcome.has_arrived(), is.arrival.is_some());
+                if is_put_off(is) {
+                    prop_assert!(is.verdict.outcome == Outcome::InFlight && !next.submitted && is.accepted.is_none());
+                }
                 if was.arrival.is_some() {
                     prop_assert_eq!(&was.arrival, &is.arrival, "once arrived, always arrived");
                 }

@@ -8,12 +8,15 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use mailsonar_clock::SharedClock;
 use mailsonar_protocol::{
-    AccountName, AgentHealth, Complaint, MailboxHealth, Region, RouteCard, RouteName, ServiceName, Text,
+    AccountName, AgentHealth, Complaint, MailboxHealth, Outcome, Record, Region, RouteCard, RouteName,
+    ServiceName, Text,
 };
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
+use crate::again;
 use crate::arrival::{self, Mailbox, Watcher};
 use crate::breaker::Breaker;
 use crate::casebook::{Casebook, Listener};
@@ -27,7 +30,7 @@ use crate::probe::Prober;
 use crate::resolve::{Resolver, SharedDns};
 use crate::schedule::{self, Act, Pulse};
 use crate::ship::{self, News, Post, Shipper};
-use crate::verdict::Fact;
+use crate::verdict::{self, Fact};
 
 /// How often the figures that are asked for are taken, and the ledger swept.
 const ROUNDS: Duration = Duration::from_secs(5);
@@ -61,6 +64,11 @@ pub struct Parts {
 /// An agent, put together and not yet running.
 pub struct Agent {
     prober: Arc<Prober>,
+    /// The other end of the prober's [`again::Postponed`], until the agent starts.
+    postponed: Option<mpsc::UnboundedReceiver<Record>>,
+    /// The submissions under way, and what ends them.
+    turns: TaskTracker,
+    end: CancellationToken,
     watchers: Vec<Watcher>,
     shipper: Option<Shipper>,
     metrics: Arc<Metrics>,
@@ -100,6 +108,7 @@ impl Agent {
         };
         let (watchers, mailboxes) = watchers(&shared, &config.routes);
         let health = health(&clock, &casebook, &pulses, mailboxes.values().cloned().collect(), complaints);
+        let (postponed, to_come) = mpsc::unbounded_channel();
         let prober = Arc::new(Prober {
             agent: config.agent.clone(),
             key,
@@ -113,6 +122,8 @@ impl Agent {
             breaker,
             casebook,
             mailboxes,
+            postponed,
+            sites: config.sites,
             turns: cards.iter().map(|card| (card.route.clone(), AtomicUsize::new(0))).collect(),
         });
         let counted = metrics.clone();
@@ -132,7 +143,20 @@ impl Agent {
         });
         let (routes, retention, region) = (config.routes, config.retention, config.region);
         let has_collector = shipper.is_some();
-        Self { prober, watchers, shipper, metrics, routes, pulses, retention, has_collector, region }
+        Self {
+            prober,
+            postponed: Some(to_come),
+            turns: TaskTracker::new(),
+            end: CancellationToken::new(),
+            watchers,
+            shipper,
+            metrics,
+            routes,
+            pulses,
+            retention,
+            has_collector,
+            region,
+        }
     }
 
     /// Its metrics.
@@ -145,13 +169,22 @@ impl Agent {
         self.prober.clone()
     }
 
-    /// Sets the watchers and the shipper going, and closes what a restart interrupted. Ends when the
-    /// set is dropped.
+    /// Sets the watchers and the shipper going, closes what a restart interrupted, and takes up what was
+    /// put off. Ends when the set is dropped.
     pub async fn start(&mut self) -> anyhow::Result<JoinSet<()>> {
         let mut tasks = JoinSet::new();
         let casebook = &self.prober.casebook;
-        for probe in casebook.ledger().unfinished().await? {
-            casebook.learn(probe, Fact::Interrupted).await?;
+        for record in casebook.ledger().unfinished().await? {
+            if verdict::is_put_off(&record) {
+                self.prober.postponed.send(record).ok();
+            } else {
+                casebook.learn(record.probe, Fact::Interrupted).await?;
+            }
+        }
+        if let Some(postponed) = self.postponed.take() {
+            let routes = self.routes.iter().map(|route| (route.name().clone(), route.clone())).collect();
+            let under_way = (self.turns.clone(), self.end.clone());
+            tasks.spawn(again::run(postponed, self.prober.clone(), routes, under_way));
         }
         for watcher in self.watchers.drain(..) {
             tasks.spawn(watcher.run());
@@ -174,7 +207,7 @@ impl Agent {
     pub async fn run(mut self) -> anyhow::Result<Running> {
         let tasks = self.start().await?;
         let mut schedules = JoinSet::new();
-        let (turns, end) = (TaskTracker::new(), CancellationToken::new());
+        let (turns, end) = (self.turns.clone(), self.end.clone());
         for route in &self.routes {
             let pulse = self.pulses.get(route.name()).cloned().unwrap_or_default();
             let phase = schedule::phase(&self.region, route.name(), route.interval);
@@ -245,7 +278,10 @@ fn own_listeners(
         Arc::new(move |change: &Change| {
             let first = change.before.as_ref().is_some_and(|before| !before.is_concluded());
             if let (true, Some(pulse)) = (first, pulses.get(&change.after.route)) {
-                pulse.concluded(change.after.verdict.outcome);
+                // That it is put off is no verdict, and is worth a second look all the same.
+                let outcome =
+                    if change.is_deferral() { Outcome::Deferred } else { change.after.verdict.outcome };
+                pulse.concluded(outcome);
             }
         }),
         Arc::new(move |change: &Change| news.changed(change)),

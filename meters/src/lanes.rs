@@ -62,6 +62,8 @@ pub struct Lanes {
     stages: HistogramVec,
     failures: IntCounterVec,
     duplicates: IntCounterVec,
+    deferrals: IntCounterVec,
+    waited: HistogramVec,
     in_flight: IntGaugeVec,
     oldest: GaugeVec,
     last_delivered: GaugeVec,
@@ -113,6 +115,17 @@ impl Lanes {
                 "Copies that arrived beyond the first.",
                 &LANE,
             ),
+            deferrals: make.counter(
+                "mailsonar_deferrals_total",
+                "Attempts that the server put off by a 4xx reply.",
+                &LANE,
+            ),
+            waited: make.histogram(
+                "mailsonar_sender_wait_seconds",
+                "From the first attempt to acceptance, of probes that were put off before.",
+                &LANE,
+                LATENCY,
+            ),
             in_flight: make.int_gauge("mailsonar_in_flight", "Probes sent and without a verdict.", &LANE),
             oldest: make.gauge(
                 "mailsonar_oldest_in_flight_seconds",
@@ -141,6 +154,8 @@ impl Lanes {
         }
         self.latency.with_label_values(&lane);
         self.duplicates.with_label_values(&lane);
+        self.deferrals.with_label_values(&lane);
+        self.waited.with_label_values(&lane);
         self.in_flight.with_label_values(&lane);
         self.oldest.with_label_values(&lane);
         self.last_delivered.with_label_values(&lane);
@@ -161,6 +176,7 @@ impl Lanes {
     ) {
         let lane = lane(&after.service, &after.route, after.direction, region);
         self.judged(lane, before.map_or(Outcome::InFlight, |record| record.verdict.outcome), after);
+        self.put_off(lane, before, after);
         if after.accepted.is_some() && before.is_none_or(|record| record.accepted.is_none()) {
             self.stepped(lane, after, |stage| stage < Stage::Transit);
         }
@@ -191,6 +207,17 @@ impl Lanes {
         self.probes.with_label_values(&with(lane, &[is.as_str()])).inc();
         if let (Some(stage), Some(class)) = (record.verdict.stage, record.verdict.class) {
             self.failures.with_label_values(&with(lane, &[stage.as_str(), class.as_str()])).inc();
+        }
+    }
+
+    /// Attempts that were put off, and how long a real sender's mail would have waited in the end.
+    fn put_off(&self, lane: [&str; 4], before: Option<&Record>, after: &Record) {
+        let count = |record: &Record| u64::try_from(record.handover.deferrals.len()).unwrap_or(u64::MAX);
+        let more = count(after).saturating_sub(before.map_or(0, count));
+        self.deferrals.with_label_values(&lane).inc_by(more);
+        let known = before.and_then(Record::sender_wait_us);
+        if let (None, Some(waited)) = (known, after.sender_wait_us()) {
+            self.waited.with_label_values(&lane).observe(seconds(waited));
         }
     }
 

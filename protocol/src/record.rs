@@ -87,6 +87,13 @@ impl Record {
         Some(micros_between(accepted.at, arrival.visible_at))
     }
 
+    /// From the first attempt to acceptance, in microseconds: what a real sender's mail would have waited.
+    /// `None` where it was taken at the first attempt, or not at all.
+    pub fn sender_wait_us(&self) -> Option<u64> {
+        let accepted = self.accepted.as_ref().filter(|_| !self.handover.deferrals.is_empty())?;
+        Some(micros_between(self.started_at, accepted.at))
+    }
+
     /// Whether nothing more is expected before the deadline: the verdict is in.
     pub fn is_concluded(&self) -> bool {
         self.verdict.outcome != Outcome::InFlight

@@ -91,7 +91,7 @@ pub struct Endpoint {
 }
 
 /// One way a message travels.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Route {
     /// What the collector is told of it: name, ends, timing.
     pub card: RouteCard,
@@ -105,6 +105,8 @@ pub struct Route {
     pub interval: std::time::Duration,
     /// From acceptance to the latest arrival that is in time.
     pub deadline: jiff::SignedDuration,
+    /// The waits between attempts while the server puts the message off.
+    pub retry: Vec<jiff::SignedDuration>,
 }
 
 impl Route {
@@ -115,7 +117,7 @@ impl Route {
 }
 
 /// Where a route begins.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Source {
     /// At an account's submission endpoint.
     Account(Arc<Account>),

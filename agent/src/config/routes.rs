@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use mailsonar_protocol::{AccountName, Direction, Door, RouteCard, RouteName};
+use mailsonar_protocol::{AccountName, Direction, Door, Handover, RouteCard, RouteName};
 
 use super::meaning::{MX, Reader};
 use super::settings::{MxSettings, MxTls, RouteSettings, Settings};
@@ -39,6 +39,7 @@ impl Reader<'_> {
             to,
             interval: route.interval.get(),
             deadline: route.deadline.signed(),
+            retry: route.retry.iter().map(|wait| wait.signed()).collect(),
         })
     }
 
@@ -125,6 +126,20 @@ impl Reader<'_> {
         if route.interval.get() < std::time::Duration::from_millis(100) {
             let remedy = "probe at most ten times a second; add routes for more";
             self.fault(&format!("{key}.interval"), "too short", remedy);
+        }
+        if route.retry.len() > Handover::MAX_DEFERRALS {
+            let most = Handover::MAX_DEFERRALS;
+            let remedy = "a monitor need not be as patient as a queue";
+            self.fault(&format!("{key}.retry"), format!("more than {most} waits"), remedy);
+        }
+        let whole: jiff::SignedDuration = route.retry.iter().map(|wait| wait.signed()).sum();
+        if whole > all.retention.signed() || route.retry.iter().any(|wait| wait.get().is_zero()) {
+            let remedy = "write waits between attempts such as [\"1m\", \"5m\"], or [] for one attempt only";
+            self.fault(
+                &format!("{key}.retry"),
+                "a wait of nothing, or in sum longer than the retention",
+                remedy,
+            );
         }
     }
 }

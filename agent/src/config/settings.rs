@@ -178,6 +178,8 @@ pub(super) struct RouteSettings {
     pub interval: Duration,
     #[serde(default = "deadline")]
     pub deadline: Duration,
+    #[serde(default = "retry")]
+    pub retry: Vec<Duration>,
     pub sender: Option<String>,
     pub mx: Option<MxSettings>,
 }
@@ -231,4 +233,9 @@ fn interval() -> Duration {
 
 fn deadline() -> Duration {
     Duration::from_secs(5 * 60)
+}
+
+/// One attempt soon, one after what most greylisters ask for, one more.
+fn retry() -> Vec<Duration> {
+    [1, 5, 10].map(|minutes| Duration::from_secs(minutes * 60)).to_vec()
 }

@@ -39,6 +39,14 @@ pub struct Change {
     pub after: Record,
 }
 
+impl Change {
+    /// Whether an attempt was put off.
+    pub fn is_deferral(&self) -> bool {
+        let count = |record: &Record| record.handover.deferrals.len();
+        count(&self.after) > self.before.as_ref().map_or(0, count)
+    }
+}
+
 /// What the ledger says of itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -160,14 +168,14 @@ impl Ledger {
     }
 
     /// The probes whose submission had begun and not ended: after a start, those that a restart
-    /// interrupted.
-    pub async fn unfinished(&self) -> Result<Vec<ProbeId>, DeskError> {
+    /// interrupted, and those that wait for another attempt.
+    pub async fn unfinished(&self) -> Result<Vec<Record>, DeskError> {
         self.desk
             .run(move |db| {
                 let mut query = db.prepare("SELECT body FROM probe WHERE outcome = 'in_flight'")?;
                 let cases = readable(query.query_map([], body)?)?;
                 let unfinished = cases.into_iter().filter(|case| case.record.accepted.is_none());
-                Ok(unfinished.map(|case| case.record.probe).collect())
+                Ok(unfinished.map(|case| case.record).collect())
             })
             .await
     }

@@ -13,7 +13,7 @@ use crate::casebook::Casebook;
 use crate::submit::Ending;
 use crate::trouble::Trouble;
 use crate::verdict::tests::{accepted_at, at, copy, failed, fresh, probe, seen};
-use crate::verdict::{Fact, Sighting, learn};
+use crate::verdict::{Attempt, Fact, Sighting, learn};
 
 /// A case whose probe began so many seconds after the first.
 fn begun(number: u128, second: i64) -> Case {
@@ -40,6 +40,10 @@ async fn owed(ledger: &Ledger) -> Vec<(ProbeId, u32)> {
     records.into_iter().map(|record| (record.probe, record.revision)).collect()
 }
 
+async fn unfinished(ledger: &Ledger) -> Vec<ProbeId> {
+    ledger.unfinished().await.expect("asked").into_iter().map(|record| record.probe).collect()
+}
+
 async fn acknowledge(ledger: &Ledger, number: u128, revision: u32) {
     let acknowledgement = Acknowledgement { probe: probe(number), revision };
     ledger.acknowledge(vec![acknowledgement]).await.expect("kept");
@@ -58,11 +62,7 @@ async fn what_was_answered_is_there_when_the_file_is_opened_again() {
 
     let again = file(&path);
     assert_eq!(again.case(probe(2)).await.expect("asked"), known);
-    assert_eq!(
-        again.unfinished().await.expect("asked"),
-        [probe(1)],
-        "the one whose submission had not ended"
-    );
+    assert_eq!(unfinished(&again).await, [probe(1)], "the one whose submission had not ended");
     assert_eq!(owed(&again).await, [(probe(1), 1), (probe(2), 2)]);
 }
 
@@ -240,7 +240,7 @@ async fn a_row_that_cannot_be_read_keeps_no_other_from_being_watched_or_shipped(
     ledger.desk().run(spoil).await.expect("spoiled");
     let readable = [probe(2), probe(3)];
     assert_eq!(owed(&ledger).await.iter().map(|(probe, _)| *probe).collect::<Vec<_>>(), readable);
-    assert_eq!(ledger.unfinished().await.expect("asked"), readable);
+    assert_eq!(unfinished(&ledger).await, readable);
     let waiting = ledger.waiting("bob".parse().expect("a name"), at(0)).await.expect("asked");
     assert_eq!(waiting.len(), 2);
     assert!(
@@ -350,7 +350,13 @@ async fn times_come_back_to_the_microsecond() {
 fn long_story() -> Fact {
     let trouble = Trouble::new(Stage::Data, Class::Permanent, "permanent", "x".repeat(1_000).as_str());
     let asides = vec![trouble.clone(); 15];
-    Fact::Submitted { stages: Vec::new(), peer: None, asides, ending: Ending::Failed(trouble) }
+    Fact::Submitted {
+        stages: Vec::new(),
+        peer: None,
+        asides,
+        ending: Ending::Failed(trouble),
+        attempt: Attempt::default(),
+    }
 }
 
 /// The file may grow to so many pages; with `None` it stays as large as it is.
