@@ -53,6 +53,8 @@ pub struct Plan {
     pub interval: Duration,
     /// How long a message may take.
     pub deadline: Duration,
+    /// The waits between attempts of a message that is put off; with none, the first 4xx is the verdict.
+    pub retry: Vec<Duration>,
     /// The agents' longest silence towards the collector.
     pub heartbeat: Duration,
     /// How long each step of a submission, and each IMAP command, may take.
@@ -78,6 +80,7 @@ impl Default for Plan {
             ways: Way::ALL.to_vec(),
             interval: Duration::from_secs(2),
             deadline: Duration::from_secs(10),
+            retry: Vec::new(),
             heartbeat: Duration::from_secs(2),
             limit: Duration::from_secs(3),
             agent_silent_after: Duration::from_secs(10),

@@ -140,8 +140,10 @@ pub(super) fn agent(plan: &Plan, bed: &Testbed, place: &Place<'_>) -> Value {
 
 fn route(plan: &Plan, way: Way, mx: SocketAddr) -> Value {
     let (from, to) = way.ends();
+    let retry: Vec<String> = plan.retry.iter().copied().map(time).collect();
+    let (interval, deadline) = (time(plan.interval), time(plan.deadline));
     let mut route =
-        json!({ "from": from, "to": to, "interval": time(plan.interval), "deadline": time(plan.deadline) });
+        json!({ "from": from, "to": to, "interval": interval, "deadline": deadline, "retry": retry });
     if way == Way::Mx {
         route["sender"] = "probe@agents.test".into();
         route["mx"] = json!({ "port": mx.port() });

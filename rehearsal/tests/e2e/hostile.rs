@@ -230,7 +230,8 @@ fn meet(settings: &mut Value, case: &Case, server: &Server, liar: &Server, certi
         to = json!(EVIL);
     }
     settings["accounts"][EVIL] = evil;
-    settings["routes"][EVIL] = json!({ "from": EVIL, "to": to, "interval": "1s", "deadline": "1s" });
+    settings["routes"][EVIL] =
+        json!({ "from": EVIL, "to": to, "interval": "1s", "deadline": "1s", "retry": [] });
 }
 
 /// What one case cost.

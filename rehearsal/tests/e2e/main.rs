@@ -5,6 +5,7 @@
 mod away;
 mod backlog;
 mod certificates;
+mod deferred;
 mod flow;
 mod hostile;
 mod kills;
