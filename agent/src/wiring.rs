@@ -81,7 +81,7 @@ pub struct Agent {
 
 impl Agent {
     /// Puts an agent together.
-    pub fn build(config: Config, parts: Parts) -> Self {
+    pub fn build(mut config: Config, parts: Parts) -> Self {
         let Parts { clock, network, dns, chance, ledger, key, post, complaints, mut listeners } = parts;
         let cards: Vec<RouteCard> = config.routes.iter().map(|route| route.card.clone()).collect();
         let metrics = Arc::new(Metrics::new(config.region.clone(), &cards, &recipients(&config.routes)));
@@ -92,40 +92,23 @@ impl Agent {
 
         let casebook = Casebook::new(ledger.clone(), clock.clone(), listeners);
         let breaker = Breaker::new(ledger.clone(), clock.clone(), config.sign_ins_per_hour);
-        let resolver = Resolver::new(config.resolve, dns);
-        let key = Arc::new(key);
+        let resolver = Resolver::new(config.resolve.clone(), dns);
         let shared = arrival::Shared {
             agent: config.agent.clone(),
-            key: key.clone(),
-            config: config.watch,
+            key: Arc::new(key),
+            config: config.watch.clone(),
             clock: clock.clone(),
             chance: chance.clone(),
-            network: network.clone(),
-            resolver: resolver.clone(),
-            breaker: breaker.clone(),
+            network,
+            resolver,
+            breaker,
             casebook: casebook.clone(),
             observer: Arc::new(WatcherMetrics(metrics.clone())),
         };
         let (watchers, mailboxes) = watchers(&shared, &config.routes);
         let health = health(&clock, &casebook, &pulses, mailboxes.values().cloned().collect(), complaints);
         let (postponed, to_come) = mpsc::unbounded_channel();
-        let prober = Arc::new(Prober {
-            agent: config.agent.clone(),
-            key,
-            signers: config.signers,
-            ehlo_name: config.ehlo_name,
-            limits: config.limits,
-            clock: clock.clone(),
-            chance: chance.clone(),
-            network,
-            resolver,
-            breaker,
-            casebook,
-            mailboxes,
-            postponed,
-            sites: config.sites,
-            turns: cards.iter().map(|card| (card.route.clone(), AtomicUsize::new(0))).collect(),
-        });
+        let prober = Arc::new(prober(&mut config, &shared, mailboxes, postponed));
         let counted = metrics.clone();
         let shipper = config.ship.zip(post).map(|(ship, post): (ship::Config, _)| Shipper {
             agent: config.agent,
@@ -252,6 +235,32 @@ impl Running {
         self.turns.close();
         tokio::time::timeout(patience, self.turns.wait()).await.ok();
         self.tasks.shutdown().await;
+    }
+}
+
+/// The spine, which shares most of what it needs with the watchers.
+fn prober(
+    config: &mut Config,
+    shared: &arrival::Shared,
+    mailboxes: BTreeMap<AccountName, Mailbox>,
+    postponed: again::Postponed,
+) -> Prober {
+    Prober {
+        agent: shared.agent.clone(),
+        key: shared.key.clone(),
+        signers: std::mem::take(&mut config.signers),
+        ehlo_name: config.ehlo_name.clone(),
+        limits: config.limits,
+        clock: shared.clock.clone(),
+        chance: shared.chance.clone(),
+        network: shared.network.clone(),
+        resolver: shared.resolver.clone(),
+        breaker: shared.breaker.clone(),
+        casebook: shared.casebook.clone(),
+        mailboxes,
+        postponed,
+        sites: config.sites.clone(),
+        turns: config.routes.iter().map(|route| (route.name().clone(), AtomicUsize::new(0))).collect(),
     }
 }
 
