@@ -12,6 +12,7 @@ use mailsonar_agent::adhoc::{self, AdHoc};
 use mailsonar_agent::chance::Chance;
 use mailsonar_agent::check::{self, Event, Status};
 use mailsonar_agent::config::Config;
+use mailsonar_agent::explain::{self, Known};
 use mailsonar_agent::ledger::Ledger;
 use mailsonar_agent::message::TagKey;
 use mailsonar_agent::net::Tcp;
@@ -19,7 +20,7 @@ use mailsonar_agent::resolve::Hickory;
 use mailsonar_agent::ship::{Http, Post};
 use mailsonar_agent::{Agent, Parts, serve};
 use mailsonar_clock::{SharedClock, SystemClock};
-use mailsonar_protocol::{Complaint, Record, Text};
+use mailsonar_protocol::{AgentName, Complaint, Record, Text};
 use mailsonar_settings::Duration;
 use tracing_subscriber::EnvFilter;
 
@@ -48,6 +49,10 @@ enum Command {
     ///
     /// Exit codes: 0 delivered, 1 delivered slowly, 2 failed, 3 could not be determined.
     Check(Box<Check>),
+    /// Say what the agent makes of a message: a probe, a bounce, a report or other.
+    ///
+    /// With it come the hosts it passed and how long each took, and what they made of its origin. Any bytes have an answer. Exit codes: 0, or 2 where a file could not be read.
+    Explain(Explain),
     /// Work with the configuration file.
     Config {
         #[command(subcommand)]
@@ -69,6 +74,25 @@ struct ConfigFile {
     /// The configuration file.
     #[arg(long, short, env = "MAILSONAR_AGENT_CONFIG", default_value = "/etc/mailsonar/agent.toml")]
     config: PathBuf,
+}
+
+#[derive(Args)]
+struct Explain {
+    /// The messages, as files; `-` is standard input.
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Tell our own messages by this configuration: its agent, routes, key and trusted hosts.
+    #[arg(long, short)]
+    config: Option<PathBuf>,
+    /// Tell our own messages by this key.
+    #[arg(long, conflicts_with = "config")]
+    key: Option<PathBuf>,
+    /// Whose key it is.
+    #[arg(long, requires = "key")]
+    agent: Option<AgentName>,
+    /// Say it in JSON, one object a line.
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Args)]
@@ -122,6 +146,10 @@ fn main() -> ExitCode {
         Command::Check(check) => {
             logs(arguments.log_format, "error");
             told(one(&check), Status::Unknown as u8)
+        }
+        Command::Explain(explain) => {
+            logs(arguments.log_format, "error");
+            told(explained(&explain), 2)
         }
         Command::Config { command: ConfigCommand::Check { file } } => told(config_check(&file.config), 2),
     }
@@ -241,6 +269,40 @@ fn parts(config: &Config, clock: SharedClock) -> anyhow::Result<Parts> {
         complaints,
         listeners: Vec::new(),
     })
+}
+
+fn explained(command: &Explain) -> anyhow::Result<ExitCode> {
+    let known = known(command)?;
+    let mut code = ExitCode::SUCCESS;
+    for path in &command.files {
+        match explain::file(path, &known) {
+            Ok(explained) if command.json => println!("{}", serde_json::to_string(&explained)?),
+            Ok(explained) => println!("{}", explain::told(&explained)),
+            Err(error) => {
+                eprintln!("mailsonar-agent: {}: {error}", path.display());
+                code = ExitCode::from(2);
+            }
+        }
+    }
+    Ok(code)
+}
+
+/// What our own messages are told by. A key that is not there yet has signed nothing.
+fn known(command: &Explain) -> anyhow::Result<Known> {
+    if let Some(path) = &command.key {
+        let key = TagKey::load(path).with_context(|| format!("key {}", path.display()))?;
+        return Ok(Known { key: Some(key), agent: command.agent.clone(), ..Known::default() });
+    }
+    let Some(path) = &command.config else { return Ok(Known::default()) };
+    let config = Config::load(path, &SystemClock::shared())?;
+    let path = config.state_dir.join("tag.key");
+    let key = match TagKey::load(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        loaded => Some(loaded.with_context(|| format!("key {}", path.display()))?),
+    };
+    let authserv_ids = config.accounts.iter().flat_map(|account| account.authserv_ids.clone()).collect();
+    let routes = config.routes.iter().map(|route| route.name().clone()).collect();
+    Ok(Known { key, agent: Some(config.agent), routes, authserv_ids })
 }
 
 fn one(check: &Check) -> anyhow::Result<ExitCode> {

@@ -27,6 +27,9 @@ pub const TAG_HEADER: &str = "X-Mailsonar-Probe";
 /// Bytes of the MAC that are kept.
 const MAC_BYTES: usize = 16;
 
+/// Bytes of it that are kept where there is little room: the least that RFC 2104 allows.
+pub const SHORT_MAC: usize = 10;
+
 /// The secret that tells this agent's probes from forgeries.
 pub struct TagKey([u8; 32]);
 
@@ -49,17 +52,21 @@ impl TagKey {
 
     /// Reads the key from a file, or makes one and keeps it there, readable by its owner only.
     pub fn load_or_create(path: &Path) -> std::io::Result<Self> {
-        match std::fs::read_to_string(path) {
-            Ok(text) => parse_hex(text.trim()).map(Self).ok_or_else(|| {
-                let message = format!(
-                    "{}: not a key of 64 hexadecimal digits; remove it to have a new one made",
-                    path.display()
-                );
-                std::io::Error::new(std::io::ErrorKind::InvalidData, message)
-            }),
+        match Self::load(path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Self::create(path),
-            Err(error) => Err(error),
+            loaded => loaded,
         }
+    }
+
+    /// Reads the key from a file.
+    pub fn load(path: &Path) -> std::io::Result<Self> {
+        parse_hex(std::fs::read_to_string(path)?.trim()).map(Self).ok_or_else(|| {
+            let message = format!(
+                "{}: not a key of 64 hexadecimal digits; remove it to have a new one made",
+                path.display()
+            );
+            std::io::Error::new(std::io::ErrorKind::InvalidData, message)
+        })
     }
 
     fn create(path: &Path) -> std::io::Result<Self> {
@@ -75,10 +82,37 @@ impl TagKey {
     }
 
     fn mac(&self, tag: &Tag) -> String {
+        hex(&self.whole_mac(tag)[..MAC_BYTES])
+    }
+
+    /// The MAC where there is little room.
+    pub(crate) fn short_mac(&self, tag: &Tag) -> [u8; SHORT_MAC] {
+        let whole = self.whole_mac(tag);
+        std::array::from_fn(|at| whole[at])
+    }
+
+    fn whole_mac(&self, tag: &Tag) -> [u8; 32] {
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes a key of any length");
         mac.update(tag.unsigned().as_bytes());
-        hex(&mac.finalize().into_bytes()[..MAC_BYTES])
+        mac.finalize().into_bytes().into()
     }
+
+    /// Whether this proves the tag to be ours.
+    pub fn proves(&self, tag: &Tag, proof: &Proof) -> bool {
+        match proof {
+            Proof::Whole(mac) => self.mac(tag).as_bytes().ct_eq(mac.as_bytes()).into(),
+            Proof::Short(mac) => self.short_mac(tag).ct_eq(mac).into(),
+        }
+    }
+}
+
+/// The MAC that a part of a tag comes with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Proof {
+    /// In hexadecimal, as it stands in header, Message-ID and body.
+    Whole(String),
+    /// As it stands in the envelope sender.
+    Short([u8; SHORT_MAC]),
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -151,11 +185,7 @@ pub fn read_tag(value: &str, key: &TagKey, agent: &AgentName) -> Reading {
         return Reading::OtherAgent;
     }
     let tag = Tag { probe, agent: sender, route };
-    if bool::from(key.mac(&tag).as_bytes().ct_eq(mac.as_bytes())) {
-        Reading::Ours(tag)
-    } else {
-        Reading::Forged
-    }
+    if key.proves(&tag, &Proof::Whole(mac.to_owned())) { Reading::Ours(tag) } else { Reading::Forged }
 }
 
 /// A DKIM key (RFC 6376) for one sender domain.

@@ -49,8 +49,8 @@ impl Reader<'_> {
         }
         let (provider, watched) = self.provider(&key, account, all)?;
         let address = self.address(&format!("{key}.address"), &account.address)?;
-        let domains =
-            if watched { &all.services } else { &all.references }.get(&provider).map(|p| &p.domains);
+        let settings = if watched { &all.services } else { &all.references }.get(&provider);
+        let domains = settings.map(|provider| &provider.domains);
         if !domains.is_some_and(|domains| domains.iter().any(|d| d.eq_ignore_ascii_case(address.domain()))) {
             let message = format!("{} is not one of the domains of {provider}", address.domain());
             self.fault(&format!("{key}.address"), message, "add it to that provider's `domains`");
@@ -86,6 +86,7 @@ impl Reader<'_> {
                 None => None,
             },
             junk: account.junk.clone(),
+            authserv_ids: settings.map(|provider| provider.authserv_ids.clone()).unwrap_or_default(),
         })
     }
 

@@ -77,6 +77,8 @@ pub struct Account {
     pub imap: Option<Endpoint>,
     /// The Junk folder's name, where the server does not tell (RFC 6154).
     pub junk: Option<String>,
+    /// The authserv-ids (RFC 8601) of the provider's own hosts, whose word on authentication counts.
+    pub authserv_ids: Vec<String>,
 }
 
 /// A host, a port, and how the way there is protected.

@@ -117,6 +117,9 @@ impl Default for WatchSettings {
 #[serde(deny_unknown_fields)]
 pub(super) struct ProviderSettings {
     pub domains: Vec<String>,
+    /// The authserv-ids of its hosts (RFC 8601).
+    #[serde(default)]
+    pub authserv_ids: Vec<String>,
 }
 
 /// `[sites.NAME]`.

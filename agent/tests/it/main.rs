@@ -5,6 +5,8 @@ mod breaker;
 mod cli;
 mod collector;
 mod examples;
+mod explain;
 mod help;
 mod place;
+mod reading;
 mod serve;
