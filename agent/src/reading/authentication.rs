@@ -135,7 +135,7 @@ mod tests {
         let all = all(&split(header).0);
         assert_eq!(all.len(), 3);
         assert_eq!(trusted(&all, &[]), None, "nobody is trusted who was not named");
-        let trusted = trusted(&all, &["mx.far.example".into()]).expect("there");
+        let at = trusted(&all, &["mx.far.example".into()]).expect("there");
         assert_eq!(
             shown(&all[at]),
             ["MX.far.example", "fail", "", "", ""],

@@ -93,15 +93,15 @@ fn tagged(text: &str, at: usize, end: usize) -> Option<Claim> {
         |named, mac: &str, part| Claim { probe, named, proof: Proof::Whole(mac.to_ascii_lowercase()), part };
     match text.as_bytes()[end] {
         b'.' => Some(claim(None, mac(rest)?, PartOfTag::MessageId)),
-        b'/' => match mac(rest) {
-            Some(mac) => Some(claim(None, mac, PartOfTag::Body)),
-            None => {
-                let (agent, rest) = rest.split_once('/')?;
-                let (route, rest) = rest.split_once('/')?;
-                let named = (agent.parse().ok()?, route.parse().ok()?);
-                Some(claim(Some(named), mac(rest)?, PartOfTag::Header))
+        b'/' => {
+            if let Some(mac) = mac(rest) {
+                return Some(claim(None, mac, PartOfTag::Body));
             }
-        },
+            let (agent, rest) = rest.split_once('/')?;
+            let (route, rest) = rest.split_once('/')?;
+            let named = (agent.parse().ok()?, route.parse().ok()?);
+            Some(claim(Some(named), mac(rest)?, PartOfTag::Header))
+        }
         _ => None,
     }
 }
@@ -130,6 +130,7 @@ mod tests {
 
     #[test]
     fn every_part_of_the_tag_is_found_and_proven() {
+        use PartOfTag::{Body, Envelope as Sender, Header, MessageId};
         let key = TagKey::new([1; 32]);
         let tag = Tag {
             probe: ProbeId(Uuid::from_u128(7)),
@@ -143,7 +144,6 @@ mod tests {
         let text = format!("Return-Path: <{sender}>\r\n{}", String::from_utf8(message).expect("ASCII"));
         let claims = claims([text.as_str()]);
         let parts: Vec<_> = claims.iter().map(|claim| claim.part).collect();
-        use PartOfTag::{Body, Envelope as Sender, Header, MessageId};
         assert_eq!(parts[0], Header, "the whole tag first");
         assert!([Sender, Body, MessageId].iter().all(|part| parts.contains(part)), "{parts:?}");
         let other = "loop.b".parse().expect("a name");
