@@ -188,13 +188,7 @@ mod tests {
             ),
             (
                 "from [198.51.100.4] (port=4711 helo=client.example) by mail.ref.example with esmtpsa (TLS1.3) tls TLS_AES_256_GCM_SHA384 (Exim 4.96) (envelope-from <a@b>) id 1rX-00-1; Tue, 24 Nov 2026 08:00:01 +0000",
-                (
-                    "client.example",
-                    "",
-                    "mail.ref.example",
-                    "esmtpsa tls TLS_AES_256_GCM_SHA384",
-                    "2026-11-24T08:00:01Z",
-                ),
+                ("client.example", "198.51.100.4", "mail.ref.example", "esmtpsa", "2026-11-24T08:00:01Z"),
             ),
             (
                 "from unknown (HELO mx.acme.example) (192.0.2.7) by ns.ref.example with SMTP; 24 Nov 2026 08:00:01 -0000",
