@@ -9,7 +9,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use mailsonar_clock::SystemClock;
-use mailsonar_collector::notify::{HttpPost, Page, Post, Rejection};
+use mailsonar_collector::notify::{Call, HttpPost, Page, Post};
 use mailsonar_collector::{Config, ingest, serve};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::warn;
@@ -146,11 +146,13 @@ async fn test_page(path: &ConfigPath, only: Option<&str>) -> Result<(), u8> {
     let mut failed = false;
     for channel in wanted {
         let id = format!("msg_{}", uuid::Uuid::new_v4().as_simple());
-        match channel.notifier.send(&id, &Page::test(clock.now()), clock.civil()).await {
+        let (now, civil) = (clock.now(), clock.civil());
+        let call = Call { id: &id, pages: &[Page::test(now)], now, civil };
+        match channel.notifier.send(call).await {
             Ok(answer) => print(&format!("{}: delivered ({answer})", channel.name)),
-            Err(Rejection::ForNow { words, .. } | Rejection::ForGood(words)) => {
+            Err(rejection) => {
                 failed = true;
-                print(&format!("{}: NOT delivered ({words})", channel.name));
+                print(&format!("{}: NOT delivered ({rejection})", channel.name));
             }
         }
     }

@@ -9,7 +9,7 @@ mod paging;
 use jiff::Timestamp;
 
 pub use anatomy::{Backlog, Clocks, Failover, MAX_MOMENTS, Moment, MomentKind, remember};
-pub use paging::{Addressee, Addressees, acknowledge, follow_up};
+pub use paging::{Addressee, Addressees, acknowledge, follow_up, paged};
 
 use crate::evaluate::{Assessment, Decision, Picture};
 use crate::stable::stable_uuid;

@@ -231,3 +231,12 @@ fn page_id(page: &Page, notifier: &str, place: i64) -> String {
     };
     format!("msg_{}", id.as_simple())
 }
+
+/// Notes that a notifier took an incident's first page. One that is no incident's is passed over.
+pub fn paged(store: &Store, incident: &str, notifier: &str, now: Timestamp) -> Result<(), StoreError> {
+    let Some(mut incident) = store.incident(incident)? else { return Ok(()) };
+    incident.clocks.paged_at.get_or_insert(now);
+    let words = format!("Notifier {notifier} took the page.");
+    remember(&mut incident.timeline, Moment { at: now, kind: MomentKind::Paged, words, by: None });
+    store.put_incident(&incident)
+}

@@ -54,6 +54,9 @@ pub struct Page {
     pub leg: String,
     /// The sentence for a person.
     pub summary: String,
+    /// Who is to blame and why, in a sentence, where that can be told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blame: Option<String>,
     /// Why it was decided; absent in a test.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Reason>,
@@ -93,6 +96,7 @@ impl Page {
             service: incident.service.to_string(),
             leg: incident.leg.to_string(),
             summary: resolution.map_or(&incident.summary, |end| &end.summary).clone(),
+            blame: incident.blame.as_ref().map(|blame| blame.words.clone()).filter(|words| !words.is_empty()),
             reason: Some(resolution.map_or(incident.reason, |end| end.reason)),
             started_at: incident.started_at,
             resolved_at: incident.resolved_at,
@@ -118,6 +122,7 @@ impl Page {
             service: "mailsonar".into(),
             leg: "monitoring".into(),
             summary: "TEST from mailsonar-collector: somebody ran `test-page`. Mail is not affected.".into(),
+            blame: None,
             reason: None,
             started_at: now,
             resolved_at: None,

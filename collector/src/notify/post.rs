@@ -11,15 +11,44 @@ use futures::future::BoxFuture;
 use mailsonar_protocol::Text;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
-/// What is posted.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// How something is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// POST, with a body.
+    Post,
+    /// GET.
+    Get,
+}
+
+/// What is posted. URL, headers and body may hold secrets, so none of them shows in `Debug`.
+#[derive(Clone, PartialEq, Eq)]
 pub struct PostRequest {
+    /// How.
+    pub method: Method,
     /// Where to.
     pub url: String,
     /// Header names and values.
     pub headers: Vec<(&'static str, String)>,
     /// The body.
     pub body: Vec<u8>,
+}
+
+impl PostRequest {
+    /// A POST.
+    pub fn post(url: String, headers: Vec<(&'static str, String)>, body: Vec<u8>) -> Self {
+        Self { method: Method::Post, url, headers, body }
+    }
+
+    /// A GET.
+    pub fn get(url: String) -> Self {
+        Self { method: Method::Get, url, headers: Vec::new(), body: Vec::new() }
+    }
+}
+
+impl std::fmt::Debug for PostRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PostRequest").field("method", &self.method).finish_non_exhaustive()
+    }
 }
 
 /// What came back.
@@ -75,7 +104,10 @@ impl HttpPost {
     async fn send(&self, request: PostRequest) -> Result<PostReply, PostError> {
         let url = reqwest::Url::parse(&request.url).map_err(|error| PostError(error.to_string()))?;
         refuse_link_local(&url)?;
-        let mut building = self.client.post(url).body(request.body);
+        let mut building = match request.method {
+            Method::Post => self.client.post(url).body(request.body),
+            Method::Get => self.client.get(url),
+        };
         for (name, value) in request.headers {
             building = building.header(name, value);
         }

@@ -3,7 +3,8 @@
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension, Row, params};
 
-use super::{Store, StoreError, time, us};
+use super::{Incident, IncidentState, Store, StoreError, time, us};
+use crate::notify::{Page, Status};
 
 /// A page to be owed from now on.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,6 +30,8 @@ pub struct Due {
     pub attempts: u32,
     /// How many of these were refused for good.
     pub refusals: u32,
+    /// Since when it is owed.
+    pub created_at: Timestamp,
     /// When it is to be tried next.
     pub next_attempt_at: Timestamp,
 }
@@ -43,12 +46,23 @@ pub struct LastPage {
 }
 
 /// Only the first page of each incident that is still owed may go: a resolve never overtakes.
-const SELECT: &str = "SELECT id, incident, notifier, place, body, attempts, refusals, next_attempt_at
+const SELECT: &str =
+    "SELECT id, incident, notifier, place, body, attempts, refusals, next_attempt_at, created_at
      FROM outbox WHERE notifier = ?1 AND state = 'pending' AND NOT EXISTS
          (SELECT 1 FROM outbox AS earlier WHERE earlier.incident = outbox.incident
              AND earlier.notifier = outbox.notifier AND earlier.state = 'pending'
              AND earlier.place < outbox.place)
-     ORDER BY next_attempt_at, created_at, id LIMIT 1";
+     ORDER BY next_attempt_at, created_at, id LIMIT ?2";
+
+/// Of each incident the newest page that was delivered, unless the incident ended and its resolve is
+/// still owed, or was delivered long ago.
+const STANDING: &str = "SELECT outbox.body, incidents.document FROM outbox
+     JOIN incidents ON incidents.id = outbox.incident
+     WHERE outbox.notifier = ?1 AND outbox.state = 'delivered' AND NOT EXISTS
+         (SELECT 1 FROM outbox AS newer WHERE newer.incident = outbox.incident
+             AND newer.notifier = outbox.notifier AND newer.state = 'delivered' AND newer.place > outbox.place)
+         AND (incidents.state = 'open' OR outbox.done_at > ?2)
+     ORDER BY outbox.created_at, outbox.id";
 
 impl Store {
     /// Owes a page from now on. One that is owed or was sent already is left as it is.
@@ -89,9 +103,39 @@ impl Store {
         Ok(self.connection.prepare_cached("SELECT 1 FROM outbox WHERE id = ?1")?.exists([id])?)
     }
 
-    /// The page that a notifier is to be tried with next, now or later.
-    pub fn next_due(&self, notifier: &str) -> Result<Option<Due>, StoreError> {
-        Ok(self.connection.prepare_cached(SELECT)?.query_row([notifier], read).optional()?)
+    /// The pages that a notifier is to be tried with next, now or later, the earliest first.
+    pub fn next_due(&self, notifier: &str, most: u32) -> Result<Vec<Due>, StoreError> {
+        let mut statement = self.connection.prepare_cached(SELECT)?;
+        let rows = statement.query_map(params![notifier, most], read)?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// What a notifier was told and still stands: of each open incident the newest page it took, with
+    /// what the incident says now; and the resolves that were delivered since `since`.
+    pub fn standing_pages(&self, notifier: &str, since: Timestamp) -> Result<Vec<Page>, StoreError> {
+        let mut statement = self.connection.prepare_cached(STANDING)?;
+        let mut rows = statement.query(params![notifier, us(since)])?;
+        let mut pages = Vec::new();
+        while let Some(row) = rows.next()? {
+            let mut page: Page = serde_json::from_str(&row.get::<_, String>(0)?)?;
+            let incident: Incident = serde_json::from_str(&row.get::<_, String>(1)?)?;
+            match (incident.state, page.status) {
+                (_, Status::Resolve) => {}
+                (IncidentState::Open, _) => page.summary = incident.summary,
+                // Its resolve is owed, and goes first.
+                (IncidentState::Resolved, _) => continue,
+            }
+            pages.push(page);
+        }
+        Ok(pages)
+    }
+
+    /// Whether an incident's first page has reached nobody, though it is owed since before `since`.
+    pub fn nobody_reached(&self, since: Timestamp) -> Result<bool, StoreError> {
+        let sql = "SELECT 1 FROM outbox WHERE state = 'pending' AND place = 1 AND created_at < ?1
+                       AND NOT EXISTS (SELECT 1 FROM outbox AS other WHERE other.incident = outbox.incident
+                           AND other.state = 'delivered')";
+        Ok(self.connection.prepare_cached(sql)?.exists([us(since)])?)
     }
 
     /// A page was delivered, or is given up.
@@ -154,5 +198,6 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Due> {
         attempts: row.get(5)?,
         refusals: row.get(6)?,
         next_attempt_at: time(row.get(7)?),
+        created_at: time(row.get(8)?),
     })
 }

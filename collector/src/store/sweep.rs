@@ -18,8 +18,8 @@ impl Store {
             "DELETE FROM probes WHERE id IN
                  (SELECT id FROM probes WHERE started_at < ?1 ORDER BY started_at LIMIT ?2)",
             "DELETE FROM outbox WHERE id IN
-                 (SELECT id FROM outbox WHERE state <> 'pending' AND done_at < ?1 AND incident IN
-                     (SELECT id FROM incidents WHERE state = 'resolved' AND resolved_at < ?1) LIMIT ?2)",
+                 (SELECT id FROM outbox WHERE state <> 'pending' AND done_at < ?1 AND incident NOT IN
+                     (SELECT id FROM incidents WHERE state = 'open' OR resolved_at >= ?1) LIMIT ?2)",
             "DELETE FROM incidents WHERE id IN
                  (SELECT id FROM incidents WHERE state = 'resolved' AND resolved_at < ?1
                      AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.incident = incidents.id) LIMIT ?2)",

@@ -277,7 +277,7 @@ async fn link_local_names_and_addresses_are_refused_when_connecting() {
     use mailsonar_collector::notify::{HttpPost, Post, PostRequest};
     let post = HttpPost::new().expect("a client");
     for url in ["http://169.254.1.1/", "http://[fe80::1]/", "http://[::ffff:169.254.169.254]/"] {
-        let request = PostRequest { url: url.into(), headers: Vec::new(), body: Vec::new() };
+        let request = PostRequest::post(url.into(), Vec::new(), Vec::new());
         let error = post.post(request).await.expect_err("refused").to_string();
         assert!(error.contains("link-local"), "{url}: {error}");
     }
