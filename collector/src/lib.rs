@@ -402,9 +402,8 @@ impl Inner {
         watching_since: Timestamp,
         now: Timestamp,
     ) -> Result<(Assessment, Vec<Event>, Vec<Incident>), StoreError> {
-        let standing = store.standing()?;
-        let incident_open = standing.subjects.values().any(|stand| stand.open.is_some());
-        let facts = store.facts(&self.agents, watching_since, incident_open)?;
+        let standing = store.standing(now)?;
+        let facts = store.facts(&self.agents, watching_since, &standing)?;
         let assessment = evaluate::evaluate(&facts, &standing, &self.config.evaluate, now);
         let events = incident::apply(store, &assessment, &self.addressees, now)?;
         self.metrics.set_silenced(&assessment.subjects, &store.silences_at(now)?, now);

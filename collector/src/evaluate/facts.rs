@@ -14,6 +14,9 @@ use mailsonar_protocol::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::component::Blame;
+use crate::incident::Failover;
+
 /// One of the ways mail flows at a service, or the monitoring itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -76,6 +79,19 @@ pub struct Facts {
     pub watching_since: Timestamp,
     /// Every configured agent.
     pub agents: Vec<AgentFacts>,
+    /// For each open incident: mail that was accepted since it began, and was slow or is missing.
+    pub slow_mail: BTreeMap<Subject, Vec<Mail>>,
+}
+
+/// A message that was accepted, and then was slow to arrive or is not there yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mail {
+    /// When its probe started.
+    pub started_at: Timestamp,
+    /// When it was accepted.
+    pub accepted_at: Timestamp,
+    /// When it arrived.
+    pub visible_at: Option<Timestamp>,
 }
 
 /// One agent.
@@ -87,6 +103,8 @@ pub struct AgentFacts {
     pub region: Region,
     /// When it was last heard of, if ever.
     pub heard_at: Option<Timestamp>,
+    /// Whether it has more news than it could send so far, so that silence about a probe says nothing.
+    pub is_behind: bool,
     /// The mailboxes it cannot look into.
     pub shut: Vec<ShutMailbox>,
     /// Every mailbox it watches, by the service that holds it: how many.
@@ -119,15 +137,42 @@ pub struct Lane {
     pub direction: Direction,
     /// How its messages are handed over.
     pub door: Door,
+    /// The reference provider at the other end, where there is one.
+    pub reference: Option<ServiceName>,
+    /// The account in whose mailbox its messages are expected, where that is announced.
+    pub to: Option<AccountName>,
     /// From one probe to the next.
     pub interval: SignedDuration,
     /// How long a message may take.
     pub deadline: SignedDuration,
     /// Concluded probes, newest start first.
     pub samples: Vec<Sample>,
+    /// Probes under way, newest start first.
+    pub under_way: Vec<Sample>,
 }
 
-/// One concluded probe.
+impl Lane {
+    /// The provider that takes the message from us; with an MX, the recipient's.
+    pub fn sender(&self) -> &ServiceName {
+        match (self.door, self.direction) {
+            (Door::Submission, Direction::Inbound | Direction::Control) => {
+                self.reference.as_ref().unwrap_or(&self.service)
+            }
+            (Door::Submission, _) => &self.service,
+            (Door::Mx, _) => self.recipient(),
+        }
+    }
+
+    /// The provider in whose mailbox the message is expected.
+    pub fn recipient(&self) -> &ServiceName {
+        match self.direction {
+            Direction::Outbound => self.reference.as_ref().unwrap_or(&self.service),
+            _ => &self.service,
+        }
+    }
+}
+
+/// One probe.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sample {
     /// Its id.
@@ -142,10 +187,20 @@ pub struct Sample {
     pub class: Option<Class>,
     /// Whether a server took the message.
     pub accepted: bool,
+    /// When it did, where that was kept.
+    pub accepted_at: Option<Timestamp>,
+    /// When the message was seen in the mailbox.
+    pub visible_at: Option<Timestamp>,
+    /// When a server first put the message off.
+    pub deferred_at: Option<Timestamp>,
     /// The agent's sentence.
     pub reason: Text,
     /// The server spoken to for submission.
     pub peer: Text,
+    /// The address it was spoken to at; empty where none was.
+    pub address: Text,
+    /// The site of the servers that handled it, by the agent's patterns.
+    pub site: Option<Text>,
 }
 
 /// What was decided before.
@@ -162,6 +217,8 @@ pub struct Stand {
     pub open: Option<OpenIncident>,
     /// Failures of probes that started until then belong to an incident that is resolved.
     pub settled_until: Option<Timestamp>,
+    /// How often an incident of it was opened or resolved within the last hour.
+    pub changes: usize,
 }
 
 /// An incident that is open.
@@ -175,6 +232,14 @@ pub struct OpenIncident {
     pub summary: String,
     /// The regions that saw it fail when it last looked bad.
     pub failing: Vec<Region>,
+    /// From then on mail was accepted again, as far as is known.
+    pub accepting_at: Option<Timestamp>,
+    /// From then on new mail arrived in time again, as far as is known.
+    pub on_time_at: Option<Timestamp>,
+    /// Who was to blame.
+    pub blame: Option<Blame>,
+    /// Changes of site that are known.
+    pub failovers: Vec<Failover>,
 }
 
 impl Standing {

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use mailsonar_protocol::{Outcome, Region};
 
-use super::facts::{OpenIncident, ShutMailbox, Stand, Subject};
+use super::course::Course;
+use super::facts::{AgentFacts, Lane, OpenIncident, Sample, ShutMailbox, Stand, Subject};
+use super::overdue::{Wait, wait};
 use super::vantage::{References, Sight, Vantage};
 use super::votes::{Vote, votes};
 use super::{Config, words};
@@ -38,7 +40,16 @@ pub(super) struct LegView<'a> {
     /// When it was looked at.
     pub(super) now: Timestamp,
     /// The thresholds.
-    rules: &'a Config,
+    pub(super) rules: &'a Config,
+}
+
+/// Since when new mail is on time again, and until when failures are settled by that.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Recovery {
+    /// The first success after the last failure.
+    pub(super) since: Timestamp,
+    /// The newest success.
+    pub(super) until: Timestamp,
 }
 
 impl<'a> LegView<'a> {
@@ -55,8 +66,12 @@ impl<'a> LegView<'a> {
         let mut unknown: Vec<&Region> = Vec::new();
         for Vantage { agent, sight } in vantages {
             let lanes = agent.lanes.iter().filter(|lane| lane.speaks_for(subject));
-            let lanes: Vec<Vec<Vote<'a>>> =
-                lanes.map(|lane| votes(subject.leg, &agent.region, lane, stand.settled_until, now)).collect();
+            let lanes: Vec<Vec<Vote<'a>>> = lanes
+                .map(|lane| {
+                    let is_overdue = |sample: &Sample| wait(agent, lane, sample, rules, now) == Wait::Overdue;
+                    votes(subject.leg, &agent.region, lane, is_overdue, stand.settled_until, now)
+                })
+                .collect();
             let lanes: Vec<Vec<Vote<'a>>> = lanes.into_iter().map(|lane| references.cleared(lane)).collect();
             if lanes.is_empty() {
                 continue;
@@ -96,35 +111,45 @@ impl<'a> LegView<'a> {
         self.regions.iter().flat_map(|view| view.lanes.iter().flatten())
     }
 
-    /// What is to be done about it.
-    pub(super) fn decide(&self, stand: &Stand) -> Option<Decision> {
-        let down = self.failing().count() * 2 > self.regions.len();
-        match &stand.open {
-            None if down => Some(Decision::Open(self.picture(self.first_failure()))),
-            None => None,
-            Some(open) => {
-                if let Some(settled_until) = self.recovered(open) {
-                    return Some(Decision::Resolve {
-                        incident: open.id.clone(),
-                        subject: self.subject.clone(),
-                        reason: Reason::Recovered,
-                        settled_until,
-                        summary: words::recovered(self, open.started_at),
-                        regions: self.all_pass(),
-                    });
-                }
-                if !down {
-                    return None;
-                }
-                let picture = self.picture(open.started_at);
-                (picture.summary != open.summary)
-                    .then(|| Decision::Update { incident: open.id.clone(), picture })
-            }
-        }
+    /// The lanes of believed agents that speak for the leg.
+    pub(super) fn lanes(&self) -> impl Iterator<Item = (&'a AgentFacts, &'a Lane)> {
+        let able = self.vantages.iter().filter(|vantage| vantage.sight == Sight::Able);
+        able.flat_map(|vantage| vantage.agent.lanes.iter().map(|lane| (vantage.agent, lane)))
+            .filter(|(_, lane)| lane.speaks_for(self.subject))
     }
 
-    fn picture(&self, started_at: Timestamp) -> Picture {
-        words::picture(self, started_at)
+    /// Whether more than half of the regions see it fail.
+    pub(super) fn is_down(&self) -> bool {
+        self.failing().count() * 2 > self.regions.len()
+    }
+
+    /// What is to be done about it; `course` is that of the open incident.
+    pub(super) fn decide(&self, stand: &Stand, course: Option<&Course>) -> Option<Decision> {
+        let (Some(open), Some(course)) = (&stand.open, course) else {
+            return self.is_down().then(|| Decision::Open(self.picture(self.first_failure(), stand)));
+        };
+        if let (Some(recovery), Some(_), Some(_)) =
+            (self.recovered(open), course.drained_at, course.accepting_at)
+            && stand.changes <= self.rules.flapping
+        {
+            return Some(Decision::Resolve {
+                incident: open.id.clone(),
+                subject: self.subject.clone(),
+                reason: Reason::Recovered,
+                settled_until: recovery.until,
+                summary: words::recovered(self, open.started_at, course),
+                regions: self.all_pass(),
+            });
+        }
+        if !self.is_down() {
+            return None;
+        }
+        let picture = self.picture(open.started_at, stand);
+        (picture.summary != open.summary).then(|| Decision::Update { incident: open.id.clone(), picture })
+    }
+
+    fn picture(&self, started_at: Timestamp, stand: &Stand) -> Picture {
+        words::picture(self, started_at, stand)
     }
 
     /// The start of the first failure of the present trouble, over the regions that see it fail.
@@ -141,10 +166,10 @@ impl<'a> LegView<'a> {
         self.failing().filter_map(begun).min().unwrap_or(self.now)
     }
 
-    /// If it is over: until when failures are settled. Every route that speaks must have succeeded since
+    /// If new mail is on time again: since when. Every route that speaks must have succeeded since
     /// it failed last; and since the last failure of all there must be enough successes, from enough
     /// regions.
-    fn recovered(&self, open: &OpenIncident) -> Option<Timestamp> {
+    pub(super) fn recovered(&self, open: &OpenIncident) -> Option<Recovery> {
         if self.regions.is_empty() || self.regions.iter().any(|view| view.shut.is_some()) {
             return None;
         }
@@ -164,8 +189,9 @@ impl<'a> LegView<'a> {
         let enough = since.len() >= rules.successes
             && regions.len() >= quorum
             && self.is_seen_by_the_hit(open, &regions);
-        let newest = since.iter().map(|vote| vote.sample.started_at).max()?;
-        enough.then_some(newest)
+        let begun = || since.iter().map(|vote| vote.sample.started_at);
+        let recovery = Recovery { since: begun().min()?, until: begun().max()? };
+        enough.then_some(recovery)
     }
 
     /// Whether one of those who saw it fail sees it work: the others may never have been hit. A region
@@ -225,12 +251,8 @@ fn lane_fails(lane: &[Vote<'_>], rules: &Config, alone: bool) -> bool {
 /// said before is of the past: a loop whose mail is not even accepted says nothing of receiving any more.
 fn speaks_now(lane: &[Vote<'_>]) -> bool {
     lane.first().is_some_and(|vote| {
-        let mut telling = vote
-            .lane
-            .samples
-            .iter()
-            .filter(|sample| sample.outcome != Outcome::Unknown || *sample == vote.sample);
-        telling.next().is_some_and(|newest| newest == vote.sample)
+        let mut telling = vote.lane.samples.iter().filter(|sample| sample.outcome != Outcome::Unknown);
+        telling.all(|sample| sample.started_at <= vote.sample.started_at)
     })
 }
 

@@ -8,9 +8,13 @@
 //! Only the order in which probes *started* counts, never the order in which verdicts came in: a
 //! late verdict on an old probe is no new failure.
 
+pub(crate) mod backlog;
 mod component;
+mod course;
 mod facts;
+mod failover;
 mod leg;
+mod overdue;
 mod vantage;
 mod votes;
 mod words;
@@ -24,9 +28,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use component::{Blame, Cleared, Component, ComponentKind};
-pub use facts::{AgentFacts, Facts, Lane, Leg, OpenIncident, Sample, ShutMailbox, Stand, Standing, Subject};
+pub use course::Course;
+pub use facts::{
+    AgentFacts, Facts, Lane, Leg, Mail, OpenIncident, Sample, ShutMailbox, Stand, Standing, Subject,
+};
 use leg::LegView;
 use vantage::{Sight, Vantage};
+pub(crate) use words::length;
 
 /// The thresholds.
 #[derive(Debug, Clone, Deserialize)]
@@ -44,6 +52,16 @@ pub struct Config {
     pub agent_silent_after: Duration,
     /// A mailbox of the service that is out of reach for so long counts without waiting for probes.
     pub mailbox_unreachable_after: Duration,
+    /// A probe under way is overdue when it takes far longer than is usual on its route, but never before
+    /// so long after its acceptance, or half so long after its start while it is not accepted.
+    pub overdue_floor: Duration,
+    /// A message that a server puts off for so long counts as not accepted.
+    pub deferral_patience: Duration,
+    /// When new mail is on time again and nothing missing came for so long, the rest is given up as lost
+    /// and the incident ends; twice the longest deadline of its routes, if not said.
+    pub drain_grace: Option<Duration>,
+    /// After more openings and endings than these within an hour an incident is held open until it is calm.
+    pub flapping: usize,
     /// How often everything is looked at, beside each batch.
     pub tick: Duration,
 }
@@ -57,6 +75,10 @@ impl Default for Config {
             regions: 2,
             agent_silent_after: Duration::from_secs(30),
             mailbox_unreachable_after: Duration::from_secs(20),
+            overdue_floor: Duration::from_secs(15),
+            deferral_patience: Duration::from_secs(120),
+            drain_grace: None,
+            flapping: 4,
             tick: Duration::from_secs(1),
         }
     }
@@ -148,6 +170,8 @@ pub struct Picture {
     pub regions: Regions,
     /// What speaks for it.
     pub evidence: EvidenceSummary,
+    /// Who is to blame, where that can be told.
+    pub blame: Option<Blame>,
 }
 
 /// Who sees trouble, at one moment.
@@ -232,6 +256,8 @@ pub enum FindingKind {
 pub struct Assessment {
     /// What is to be done.
     pub decisions: Vec<Decision>,
+    /// How the open incidents stand.
+    pub courses: Vec<Course>,
     /// What is worth saying besides.
     pub findings: Vec<Finding>,
     /// Every leg that is watched.
@@ -277,20 +303,21 @@ pub fn evaluate(facts: &Facts, standing: &Standing, rules: &Config, now: Timesta
         .flat_map(|lane| [Leg::Send, Leg::Receive].map(|leg| Subject { service: lane.service.clone(), leg }))
         .filter(|subject| lanes().any(|lane| lane.speaks_for(subject)))
         .collect();
+    let (mut decisions, mut courses) = (Vec::new(), Vec::new());
     let mut views = BTreeMap::new();
-    let mut decisions: Vec<Decision> = subjects
-        .iter()
-        .filter_map(|subject| {
-            let stand = standing.of(subject);
-            let view = LegView::look(subject, &vantages, &stand, rules, now);
-            views.insert(subject.clone(), view.who());
-            view.decide(&stand)
-        })
-        .collect();
+    for subject in &subjects {
+        let stand = standing.of(subject);
+        let view = LegView::look(subject, &vantages, &stand, rules, now);
+        let mail = facts.slow_mail.get(subject).map_or(&[][..], Vec::as_slice);
+        let course = stand.open.as_ref().map(|open| Course::of(&view, open, mail));
+        decisions.extend(view.decide(&stand, course.as_ref()));
+        courses.extend(course);
+        views.insert(subject.clone(), view.who());
+    }
     decisions.extend(unwatched(facts, standing, &subjects, now));
     decisions.extend(monitoring(&vantages, &findings, standing, now));
     subjects.insert(Subject::monitoring());
-    Assessment { decisions, findings, subjects, views }
+    Assessment { decisions, courses, findings, subjects, views }
 }
 
 /// Incidents of legs that no agent has a route for any more would stay open for ever.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
-use mailsonar_protocol::{Class, Direction, Door, Outcome, ProbeId, Stage};
+use mailsonar_protocol::{Class, Direction, Door, Outcome, ProbeId, Stage, Text};
 use uuid::Uuid;
 
 use super::*;
@@ -64,8 +64,15 @@ fn sample(id: u128, started: i64, fate: Fate) -> Sample {
         stage,
         class,
         accepted,
+        accepted_at: accepted.then(|| at(started + 1)),
+        visible_at: outcome
+            .has_arrived()
+            .then(|| at(started + if outcome == Outcome::Late { 400 } else { 3 })),
+        deferred_at: None,
         reason: reason.into(),
         peer: "mail.acme.example".into(),
+        address: Text::default(),
+        site: None,
     }
 }
 
@@ -83,6 +90,7 @@ impl World {
             name: format!("{region}-1").parse().expect("a name"),
             region: region.parse().expect("a name"),
             heard_at: Some(at(0)),
+            is_behind: false,
             shut: Vec::new(),
             mailboxes: BTreeMap::from([("acme".parse().expect("a name"), 1)]),
             lanes: vec![
@@ -91,7 +99,8 @@ impl World {
                 lane("ref", "control", Direction::Control, Door::Submission),
             ],
         });
-        let facts = Facts { watching_since: at(-3_600), agents: agents.collect() };
+        let facts =
+            Facts { watching_since: at(-3_600), agents: agents.collect(), slow_mail: BTreeMap::new() };
         Self { facts, standing: Standing::default(), rules: Config::default(), probes: 0 }
     }
 
@@ -134,6 +143,7 @@ impl World {
     }
 
     fn look_only(&mut self, now: i64) -> Assessment {
+        self.facts.slow_mail = self.slow_mail();
         let assessment = evaluate(&self.facts, &self.standing, &self.rules, at(now));
         for decision in &assessment.decisions {
             match decision {
@@ -144,6 +154,10 @@ impl World {
                         started_at: picture.started_at,
                         summary: picture.summary.clone(),
                         failing: picture.regions.failing.clone(),
+                        accepting_at: None,
+                        on_time_at: None,
+                        blame: picture.blame.clone(),
+                        failovers: Vec::new(),
                     });
                 }
                 Decision::Update { incident, picture } => {
@@ -160,7 +174,36 @@ impl World {
                 }
             }
         }
+        for course in &assessment.courses {
+            if let Some(open) = self.standing.subjects.get_mut(&course.subject).and_then(|s| s.open.as_mut())
+            {
+                (open.accepting_at, open.on_time_at) = (course.accepting_at, course.on_time_at);
+            }
+        }
         assessment
+    }
+
+    /// As the store would tell it.
+    fn slow_mail(&self) -> BTreeMap<Subject, Vec<Mail>> {
+        let open = self.standing.subjects.iter().filter_map(|(s, stand)| Some((s, stand.open.as_ref()?)));
+        let of = |(subject, open): (&Subject, &OpenIncident)| {
+            let lanes = self.facts.agents.iter().flat_map(|agent| &agent.lanes);
+            let lanes = lanes.filter(|lane| lane.service == subject.service);
+            let lanes = lanes.filter(|lane| match subject.leg {
+                Leg::Send => lane.direction == Direction::Outbound,
+                _ => matches!(lane.direction, Direction::Inbound | Direction::Loop),
+            });
+            let samples = lanes.flat_map(|lane| lane.samples.iter().chain(&lane.under_way));
+            let slow = samples.filter(|s| s.accepted && s.started_at >= open.started_at);
+            let slow = slow.filter(|s| s.outcome != Outcome::Delivered);
+            let mail = slow.map(|s| Mail {
+                started_at: s.started_at,
+                accepted_at: s.accepted_at.expect("accepted"),
+                visible_at: s.visible_at,
+            });
+            (subject.clone(), mail.collect())
+        };
+        open.map(of).collect()
     }
 
     fn assert_quiet(&mut self, now: i64) {
@@ -177,7 +220,10 @@ fn lane(service: &str, route: &str, direction: Direction, door: Door) -> Lane {
         door,
         interval: SignedDuration::from_secs(60),
         deadline: SignedDuration::from_mins(5),
+        reference: None,
+        to: None,
         samples: Vec::new(),
+        under_way: Vec::new(),
     }
 }
 
@@ -408,6 +454,7 @@ fn a_lone_region_is_enough_where_there_is_no_other() {
 #[test]
 fn verdicts_on_probes_from_before_the_recovery_reopen_nothing() {
     let mut world = World::three();
+    world.rules.drain_grace = Some(Duration::from_secs(60));
     for started in [0, 60] {
         world.everywhere("in", started, Lost);
         world.everywhere("loop", started, Lost);
@@ -444,10 +491,11 @@ fn a_lost_probe_that_turns_out_late_changes_no_order() {
         world.everywhere("in", started, Delivered);
         world.everywhere("loop", started, Delivered);
     }
+    assert_eq!(resolved(&world.look(330)), [], "what was accepted is still missing");
     for agent in &mut world.facts.agents {
         for sample in agent.lanes.iter_mut().flat_map(|lane| &mut lane.samples) {
             if sample.outcome == Outcome::Lost {
-                sample.outcome = Outcome::Late;
+                (sample.outcome, sample.visible_at) = (Outcome::Late, Some(at(350)));
             }
         }
     }
@@ -702,7 +750,71 @@ fn a_route_that_works_hides_none_that_does_not() {
     for started in [460, 461, 462] {
         world.everywhere("in", started, Delivered);
     }
-    assert_eq!(resolved(&world.look(470)), [(Leg::Receive, Reason::Recovered)]);
+    assert_eq!(resolved(&world.look(470)), [], "nine are missing, and may still come");
+    let assessment = world.look(460 + 601);
+    assert_eq!(resolved(&assessment), [(Leg::Receive, Reason::Recovered)], "twice the deadline later");
+    let Decision::Resolve { summary, .. } = &assessment.decisions[0] else { panic!("{assessment:#?}") };
+    assert!(summary.ends_with("9 accepted messages did not arrive and are given up as lost."), "{summary}");
+}
+
+/// Eleven o'clock to the last message: accepted again, on time again, drained.
+#[test]
+fn three_clocks_and_the_end_at_the_third() {
+    let mut world = World::three();
+    for started in [0, 60] {
+        world.everywhere("in", started, NoGreeting);
+        world.everywhere("control", started, Delivered);
+    }
+    assert_eq!(opened(&world.look(70)).len(), 1);
+    let clocks = |world: &World| {
+        let open = world.standing.subjects.values().find_map(|stand| stand.open.clone()).expect("open");
+        (open.accepting_at, open.on_time_at)
+    };
+    assert_eq!(clocks(&world), (None, None));
+    // It takes mail again, and lets it lie.
+    for started in [120, 180] {
+        world.everywhere("in", started, Lost);
+    }
+    world.look(490);
+    assert_eq!(clocks(&world), (Some(at(121)), None));
+    for started in [500, 560] {
+        world.everywhere("in", started, Delivered);
+    }
+    let assessment = world.look(570);
+    assert_eq!((clocks(&world).1, resolved(&assessment)), (Some(at(500)), vec![]));
+    assert_eq!(assessment.courses[0].backlog.missing, 6);
+    // A single failure on the way does not move what is known; the last arrival ends it.
+    world.probe("eu", "in", 620, NoGreeting);
+    world.everywhere("in", 630, Delivered);
+    for sample in world.facts.agents.iter_mut().flat_map(|agent| &mut agent.lanes[1].samples) {
+        if sample.outcome == Outcome::Lost {
+            (sample.outcome, sample.visible_at) = (Outcome::Late, Some(at(640)));
+        }
+    }
+    let assessment = world.look(650);
+    assert_eq!(resolved(&assessment), [(Leg::Receive, Reason::Recovered)]);
+    let course = &assessment.courses[0];
+    assert_eq!((course.on_time_at, course.drained_at), (Some(at(500)), Some(at(640))));
+    let Decision::Resolve { summary, .. } = &assessment.decisions[0] else { panic!("{assessment:#?}") };
+    assert!(summary.ends_with("All 6 delayed messages have arrived, the last at 11:10:40 UTC."), "{summary}");
+}
+
+#[test]
+fn what_comes_and_goes_is_held_open() {
+    let mut world = World::three();
+    for started in [0, 60] {
+        world.everywhere("loop", started, NoGreeting);
+        world.everywhere("control", started, Delivered);
+    }
+    let send = Subject { service: "acme".parse().expect("a name"), leg: Leg::Send };
+    world.standing.subjects.entry(send.clone()).or_default().changes = 5;
+    assert!(opened(&world.look(70))[0].summary.contains("comes and goes (5 changes"), "and the page says it");
+    for started in [80, 90, 100] {
+        world.everywhere("loop", started, Delivered);
+    }
+    assert_eq!(resolved(&world.look(110)), []);
+    world.standing.subjects.get_mut(&send).expect("it stands").changes = 4;
+    assert_eq!(resolved(&world.look(120)), [(Leg::Send, Reason::Recovered)]);
 }
 
 #[test]

@@ -32,7 +32,8 @@ pub(super) fn says(leg: Leg, lane: &Lane, sample: &Sample) -> Option<bool> {
         return None;
     }
     let delivered = sample.outcome == Outcome::Delivered;
-    let failed = sample.outcome.is_failure();
+    // What is under way is asked only when it is overdue.
+    let failed = sample.outcome.is_failure() || sample.outcome == Outcome::InFlight;
     let held = is_sign_in_held(sample);
     let before = (failed && !sample.accepted && !sample.outcome.has_arrived()) || held;
     let shut = is_mailbox_shut(sample);
@@ -69,25 +70,44 @@ fn is_sign_in_held(sample: &Sample) -> bool {
         && (sample.stage, sample.class) == (Some(Stage::Auth), Some(Class::Auth))
 }
 
-/// What the probes of a lane say of a leg, newest first. Left out: what is too old to say anything
-/// of the present, and failures that belong to an incident that is resolved.
+/// What the probes of a lane say of a leg, newest first; those that are overdue fail. Left out: what is too
+/// old to say anything of the present, and failures that belong to an incident that is resolved.
 pub(super) fn votes<'a>(
     leg: Leg,
     region: &'a Region,
     lane: &'a Lane,
+    is_overdue: impl Fn(&Sample) -> bool,
     settled_until: Option<Timestamp>,
     now: Timestamp,
 ) -> Vec<Vote<'a>> {
     let stale_before = now - horizon(lane);
-    lane.samples
-        .iter()
+    let overdue = lane.under_way.iter().filter(|sample| is_overdue(sample));
+    let mut votes: Vec<Vote<'a>> = overdue
+        .chain(&lane.samples)
         .filter(|sample| sample.started_at >= stale_before)
         .filter_map(|sample| {
             let failed = says(leg, lane, sample)?;
             Some(Vote { region, lane, sample, failed })
         })
         .filter(|vote| !vote.failed || settled_until.is_none_or(|until| vote.sample.started_at > until))
-        .collect()
+        .collect();
+    votes.sort_by_key(|vote| std::cmp::Reverse((vote.sample.started_at, vote.sample.probe)));
+    votes
+}
+
+/// Which messages were offered to a server that this leg answers for, and whether it took them. Those under
+/// way that are not taken yet say nothing.
+pub(super) fn attempts(leg: Leg, lane: &Lane) -> impl Iterator<Item = (&Sample, bool)> {
+    let answers_for_all = (lane.direction, lane.door) != (Direction::Inbound, Door::Submission)
+        && (lane.direction != Direction::Loop || leg == Leg::Send);
+    lane.under_way.iter().chain(&lane.samples).filter_map(move |sample| {
+        let taken = sample.accepted || sample.outcome.has_arrived();
+        let refused = answers_for_all
+            && !taken
+            && sample.class != Some(Class::Own)
+            && (sample.outcome.is_failure() || is_sign_in_held(sample));
+        (taken || refused).then_some((sample, taken))
+    })
 }
 
 /// How long a probe of this lane says something of the present: ten intervals beyond its deadline.

@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use mailsonar_protocol::{Outcome, Region};
 
-use super::facts::{Leg, Sample, Subject};
+use super::course::Course;
+use super::facts::{Leg, Sample, Stand, Subject};
 use super::leg::{LegView, RegionView};
 use super::vantage::{Sight, Vantage, has_control, passes_control};
 use super::votes::{Vote, is_mailbox_shut};
 use super::{EvidenceSample, EvidenceSummary, Finding, Picture, Reason, Regions};
+use crate::incident::Backlog;
 
 /// How much of a foreign sentence a summary quotes.
 const QUOTE: usize = 160;
@@ -24,13 +26,13 @@ pub(super) fn leg_of(subject: &Subject) -> String {
 }
 
 /// How a failing leg looks.
-pub(super) fn picture(view: &LegView<'_>, started_at: Timestamp) -> Picture {
+pub(super) fn picture(view: &LegView<'_>, started_at: Timestamp, stand: &Stand) -> Picture {
     let votes = votes_since(view, started_at);
     let failures: Vec<&Vote<'_>> = votes.iter().copied().filter(|vote| vote.failed).collect();
     let (cause, reason) = cause(view, &failures);
     let failing: Vec<&Region> = view.failing().map(|region| region.region).collect();
     let summary = format!(
-        "{} {cause} in {} of {} regions since {}{}{}{}",
+        "{} {cause} in {} of {} regions since {}{}{}{}{}",
         leg_of(view.subject),
         failing.len(),
         view.regions.len(),
@@ -38,6 +40,7 @@ pub(super) fn picture(view: &LegView<'_>, started_at: Timestamp) -> Picture {
         detail(view, &votes, &failures),
         controls(view),
         left_out(view),
+        restless(view, stand),
     );
     Picture {
         subject: view.subject.clone(),
@@ -50,6 +53,7 @@ pub(super) fn picture(view: &LegView<'_>, started_at: Timestamp) -> Picture {
             unknown: view.unknown.iter().copied().cloned().collect(),
         },
         evidence: evidence(&votes, &failures),
+        blame: None,
     }
 }
 
@@ -127,7 +131,8 @@ fn detail(view: &LegView<'_>, votes: &[&Vote<'_>], failures: &[&Vote<'_>]) -> St
             format!(": {count} not delivered as they should be ({outcome}).")
         }
         (Some(Kind::NotDelivered(outcome)), _) => {
-            format!(": {count} accepted but not delivered ({outcome}).")
+            let word = if outcome == Outcome::InFlight { "overdue" } else { outcome.as_str() };
+            format!(": {count} accepted but not delivered ({word}).")
         }
         (Some(Kind::NotAccepted(..)), Some(sample)) => {
             let peer = if sample.peer.is_empty() { String::new() } else { format!(" [{}]", sample.peer) };
@@ -162,6 +167,16 @@ fn left_out(view: &LegView<'_>) -> String {
     }
 }
 
+fn restless(view: &LegView<'_>, stand: &Stand) -> String {
+    if stand.changes <= view.rules.flapping {
+        return String::new();
+    }
+    format!(
+        " It comes and goes ({} changes within the hour), and stays open until it is calm.",
+        stand.changes
+    )
+}
+
 fn evidence(votes: &[&Vote<'_>], failures: &[&Vote<'_>]) -> EvidenceSummary {
     let mut summary =
         EvidenceSummary { probes: votes.len(), failed: failures.len(), ..EvidenceSummary::default() };
@@ -188,15 +203,32 @@ fn evidence(votes: &[&Vote<'_>], failures: &[&Vote<'_>]) -> EvidenceSummary {
 }
 
 /// The sentence of a leg that works again.
-pub(super) fn recovered(view: &LegView<'_>, started_at: Timestamp) -> String {
+pub(super) fn recovered(view: &LegView<'_>, started_at: Timestamp, course: &Course) -> String {
+    let on_time_at = course.on_time_at.unwrap_or(view.now);
     format!(
-        "{} works again since {}, after {}: the newest probes from {} of {} regions were delivered.",
+        "{} works again since {}, after {}: the newest probes from {} of {} regions were delivered.{}",
         leg_of(view.subject),
-        clock(view.now, view.now),
-        length(view.now.duration_since(started_at)),
+        clock(on_time_at, view.now),
+        length(on_time_at.duration_since(started_at)),
         view.regions.iter().filter(|region| region.lanes.iter().any(|lane| !lane.is_empty())).count(),
         view.regions.len(),
+        drained(view, course),
     )
+}
+
+/// What became of the mail that was accepted and slow.
+fn drained(view: &LegView<'_>, course: &Course) -> String {
+    let Backlog { missing, arrived_late, .. } = course.backlog;
+    let last =
+        course.drained_at.map_or_else(String::new, |at| format!(", the last at {}", clock(at, view.now)));
+    match (arrived_late, missing) {
+        (0, 0) => String::new(),
+        (late, 0) => format!(" All {late} delayed messages have arrived{last}."),
+        (0, lost) => format!(" {lost} accepted messages did not arrive and are given up as lost."),
+        (late, lost) => format!(
+            " {late} delayed messages have arrived; {lost} accepted ones did not and are given up as lost."
+        ),
+    }
 }
 
 /// How it looks when nobody can be believed.
@@ -222,6 +254,7 @@ pub(super) fn blind(vantages: &[Vantage<'_>], findings: &[Finding], now: Timesta
         ),
         regions: Regions { unknown: regions, ..Regions::default() },
         evidence: EvidenceSummary::default(),
+        blame: None,
     }
 }
 
@@ -245,7 +278,7 @@ fn clock(time: Timestamp, now: Timestamp) -> String {
 }
 
 /// A length of time in its two greatest units.
-fn length(duration: SignedDuration) -> String {
+pub(crate) fn length(duration: SignedDuration) -> String {
     let seconds = duration.as_secs().max(0);
     match (seconds / 3_600, seconds / 60 % 60, seconds % 60) {
         (0, 0, s) => format!("{s} s"),

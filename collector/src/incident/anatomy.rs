@@ -122,10 +122,11 @@ pub enum MomentKind {
 /// The most moments an incident keeps; beyond it the oldest of kind `changed` go first.
 pub const MAX_MOMENTS: usize = 200;
 
-/// Adds a moment to a timeline. Beyond [`MAX_MOMENTS`] the oldest of kind `changed` goes, or the oldest
-/// but one of all: how it began is never forgotten.
+/// Adds a moment to a timeline, in the order of time. Beyond [`MAX_MOMENTS`] the oldest of kind `changed`
+/// goes, or the oldest but one of all: how it began is never forgotten.
 pub fn remember(timeline: &mut Vec<Moment>, moment: Moment) {
-    timeline.push(moment);
+    let place = timeline.iter().rposition(|earlier| earlier.at <= moment.at).map_or(0, |at| at + 1);
+    timeline.insert(place, moment);
     if timeline.len() > MAX_MOMENTS {
         let changed = timeline.iter().position(|moment| moment.kind == MomentKind::Changed);
         timeline.remove(changed.unwrap_or(1));

@@ -5,13 +5,15 @@
 
 mod anatomy;
 mod paging;
+mod timeline;
 
 use jiff::Timestamp;
 
 pub use anatomy::{Backlog, Clocks, Failover, MAX_MOMENTS, Moment, MomentKind, remember};
 pub use paging::{Addressee, Addressees, acknowledge, follow_up, paged};
 
-use crate::evaluate::{Assessment, Decision, Picture};
+use crate::evaluate::backlog::tally;
+use crate::evaluate::{Assessment, Course, Decision, Picture};
 use crate::stable::stable_uuid;
 use crate::store::{Incident, IncidentState, Resolution, Store, StoreError};
 
@@ -39,6 +41,10 @@ pub fn apply(
     now: Timestamp,
 ) -> Result<Vec<Event>, StoreError> {
     let mut events = Vec::new();
+    for course in &assessment.courses {
+        follow(store, course, now)?;
+    }
+    revise(store, now)?;
     for decision in &assessment.decisions {
         match decision {
             Decision::Open(picture) => {
@@ -48,9 +54,7 @@ pub fn apply(
             }
             Decision::Update { incident, picture } => {
                 if let Some(mut incident) = store.incident(incident)? {
-                    incident.summary.clone_from(&picture.summary);
-                    incident.regions = picture.regions.clone();
-                    incident.evidence = picture.evidence.clone();
+                    incident.look(picture, now);
                     store.put_incident(&incident)?;
                 }
             }
@@ -70,10 +74,37 @@ pub fn apply(
     Ok(events)
 }
 
+/// Writes how an open incident stands, if that is news.
+fn follow(store: &Store, course: &Course, now: Timestamp) -> Result<(), StoreError> {
+    let Some(before) = store.incident(&course.incident)? else { return Ok(()) };
+    let mut after = before.clone();
+    after.follow(course, now);
+    if after != before { store.put_incident(&after) } else { Ok(()) }
+}
+
+/// What arrives after the end revises the incident in which it was sent (I4).
+fn revise(store: &Store, now: Timestamp) -> Result<(), StoreError> {
+    for before in store.incidents_missing_mail()? {
+        let mail = store.slow_mail(&before.subject(), before.started_at)?;
+        let (backlog, last_arrival) = tally(&mail, before.clocks.on_time_at.or(before.settled_until), now);
+        let mut after = before.clone();
+        after.backlog = Backlog { per_minute: None, empty_at: None, empty_between: None, ..backlog };
+        if after.backlog.missing == 0 {
+            after.clocks.drained_at = last_arrival.or(after.clocks.drained_at);
+            let at = after.clocks.drained_at.unwrap_or(now);
+            after.note(at, MomentKind::Clock, "what was given up has all arrived");
+        }
+        if after != before {
+            store.put_incident(&after)?;
+        }
+    }
+    Ok(())
+}
+
 fn opened(picture: &Picture, now: Timestamp) -> Incident {
     let (service, leg) = (&picture.subject.service, picture.subject.leg);
     let id = stable_uuid(&[service.as_str(), leg.as_str(), &now.as_microsecond().to_string()]).to_string();
-    Incident {
+    let mut incident = Incident {
         dedup_key: format!("mailsonar/{service}/{leg}/{id}"),
         id,
         service: service.clone(),
@@ -89,13 +120,18 @@ fn opened(picture: &Picture, now: Timestamp) -> Incident {
         resolution: None,
         regions: picture.regions.clone(),
         evidence: picture.evidence.clone(),
-        blame: None,
+        blame: picture.blame.clone(),
         clocks: Clocks::default(),
         backlog: Backlog::default(),
         failovers: Vec::new(),
         timeline: Vec::new(),
         silenced_by: Vec::new(),
-    }
+    };
+    let first = incident.evidence.samples.iter().min_by_key(|sample| sample.started_at);
+    let seen = first.map(|sample| format!(": {} from {}", sample.route, sample.region)).unwrap_or_default();
+    incident.note(picture.started_at, MomentKind::Failed, format!("the first failure{seen}"));
+    incident.note(now, MomentKind::Opened, picture.summary.clone());
+    incident
 }
 
 fn resolved(
@@ -104,11 +140,13 @@ fn resolved(
     settled_until: Timestamp,
     now: Timestamp,
 ) -> Incident {
-    Incident {
+    let mut incident = Incident {
         state: IncidentState::Resolved,
         resolved_at: Some(now),
         settled_until: Some(settled_until),
-        resolution: Some(resolution),
         ..incident
-    }
+    };
+    incident.note(now, MomentKind::Resolved, resolution.summary.clone());
+    incident.resolution = Some(resolution);
+    incident
 }

@@ -1,11 +1,13 @@
 //! What the evaluation needs, read from the tables and brought onto our clock.
 
+use std::collections::BTreeMap;
+
 use jiff::{SignedDuration, Timestamp};
-use mailsonar_protocol::{AgentName, ProbeId, Region, RouteCard, Text};
+use mailsonar_protocol::{AgentName, ProbeId, Region, RouteCard, RouteName, ServiceName, Text};
 use rusqlite::{Row, params};
 
-use super::{Agent, Store, StoreError, time, word};
-use crate::evaluate::{AgentFacts, Facts, Lane, Sample, ShutMailbox};
+use super::{Agent, Store, StoreError, time, us, word};
+use crate::evaluate::{AgentFacts, Facts, Lane, Leg, Mail, Sample, ShutMailbox, Standing, Subject};
 
 /// How many of a lane's newest concluded probes are looked at.
 const SAMPLES: u32 = 24;
@@ -13,36 +15,107 @@ const SAMPLES: u32 = 24;
 /// As many while an incident is open, so that its counts are worth something.
 const SAMPLES_OPEN: u32 = 240;
 
+/// The most probes under way that are looked at, the newest first.
+const UNDER_WAY: u32 = 5_000;
+
+/// The most slow mail of one incident that is looked at.
+const SLOW_MAIL: u32 = 20_000;
+
+/// Accepted mail that took longer was slow, where an incident's backlog is counted.
+const SLOW: SignedDuration = SignedDuration::from_secs(15);
+
+/// An agent that owes more records than these has news that is not in its newest batch (which holds 500).
+const BEHIND: u64 = 400;
+
+/// Probes under way, by agent and route.
+type UnderWay = BTreeMap<(AgentName, ServiceName, RouteName), Vec<Sample>>;
+
 impl Store {
     /// The facts about these agents. While an incident is open more of the past is read.
     pub fn facts(
         &self,
         agents: &[(AgentName, Region)],
         watching_since: Timestamp,
-        incident_open: bool,
+        standing: &Standing,
     ) -> Result<Facts, StoreError> {
-        let limit = if incident_open { SAMPLES_OPEN } else { SAMPLES };
+        let open = || standing.subjects.iter().filter_map(|(s, stand)| Some((s, stand.open.as_ref()?)));
+        let limit = if open().next().is_some() { SAMPLES_OPEN } else { SAMPLES };
+        let mut under_way = self.under_way()?;
         let agents = agents.iter().map(|(name, region)| {
             Ok(match self.agent(name)? {
-                Some(agent) => self.agent_facts(agent, limit)?,
+                Some(agent) => self.agent_facts(agent, limit, &mut under_way)?,
                 None => AgentFacts {
                     name: name.clone(),
                     region: region.clone(),
                     heard_at: None,
+                    is_behind: false,
                     shut: Vec::new(),
-                    mailboxes: std::collections::BTreeMap::new(),
+                    mailboxes: BTreeMap::new(),
                     lanes: Vec::new(),
                 },
             })
         });
-        Ok(Facts { watching_since, agents: agents.collect::<Result<_, StoreError>>()? })
+        let agents = agents.collect::<Result<_, StoreError>>()?;
+        let slow_mail =
+            open().map(|(subject, open)| Ok((subject.clone(), self.slow_mail(subject, open.started_at)?)));
+        Ok(Facts { watching_since, agents, slow_mail: slow_mail.collect::<Result<_, StoreError>>()? })
     }
 
-    fn agent_facts(&self, agent: Agent, limit: u32) -> Result<AgentFacts, StoreError> {
+    fn under_way(&self) -> Result<UnderWay, StoreError> {
+        let mut statement = self.connection.prepare_cached(&format!(
+            "SELECT {SAMPLE}, agent, service, route FROM probes WHERE outcome = 'in_flight'
+             ORDER BY started_at DESC, id DESC LIMIT {UNDER_WAY}"
+        ))?;
+        let mut rows = statement.query([])?;
+        let mut under_way = UnderWay::new();
+        while let Some(row) = rows.next()? {
+            let name = |at: usize| row.get::<_, String>(at);
+            let lane = (word(&name(SAMPLE_WIDTH)?)?, word(&name(SAMPLE_WIDTH + 1)?)?);
+            let lane = (lane.0, lane.1, word(&name(SAMPLE_WIDTH + 2)?)?);
+            under_way.entry(lane).or_default().push(sample(row)?);
+        }
+        Ok(under_way)
+    }
+
+    /// Mail of a leg whose probe started then or later, that was accepted and was slow or is missing.
+    pub fn slow_mail(&self, subject: &Subject, since: Timestamp) -> Result<Vec<Mail>, StoreError> {
+        let directions = match subject.leg {
+            Leg::Send => ["outbound", "outbound"],
+            Leg::Receive => ["inbound", "loop"],
+            Leg::Monitoring => return Ok(Vec::new()),
+        };
+        let mut statement = self.connection.prepare_cached(
+            "SELECT started_at, COALESCE(accepted_at, started_at), visible_at FROM probes
+             WHERE service = ?1 AND started_at >= ?2 AND direction IN (?3, ?4) AND accepted = 1
+                 AND outcome NOT IN ('bounced', 'refused', 'deferred')
+                 AND (visible_at IS NULL OR outcome = 'late' OR visible_at - accepted_at > ?5)
+             ORDER BY started_at DESC LIMIT ?6",
+        )?;
+        let (from, slow) = (us(since), i64::try_from(SLOW.as_micros()).unwrap_or(i64::MAX));
+        let [this, or_this] = directions;
+        let rows = statement.query_map(
+            params![subject.service.as_str(), from, this, or_this, slow, SLOW_MAIL],
+            |row| {
+                Ok(Mail {
+                    started_at: time(row.get(0)?),
+                    accepted_at: time(row.get(1)?),
+                    visible_at: row.get::<_, Option<i64>>(2)?.map(time),
+                })
+            },
+        )?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    fn agent_facts(
+        &self,
+        agent: Agent,
+        limit: u32,
+        under_way: &mut UnderWay,
+    ) -> Result<AgentFacts, StoreError> {
         let ours = |time: Timestamp| time.saturating_add(agent.offset).unwrap_or(time);
-        let mut mailboxes = std::collections::BTreeMap::new();
+        let mut mailboxes = BTreeMap::new();
         let mut shut = Vec::new();
-        for mailbox in agent.health.mailboxes {
+        for mailbox in agent.health.mailboxes.clone() {
             *mailboxes.entry(mailbox.service.clone()).or_default() += 1;
             if let Some(since) = mailbox.unreachable_since {
                 shut.push(ShutMailbox {
@@ -53,23 +126,33 @@ impl Store {
                 });
             }
         }
-        let lanes = agent.routes.into_iter().map(|card| self.lane(&agent.name, card, limit));
+        let lanes = agent.routes.into_iter().map(|card| {
+            let key = (agent.name.clone(), card.service.clone(), card.route.clone());
+            self.lane(&agent.name, card, limit, under_way.remove(&key).unwrap_or_default())
+        });
         Ok(AgentFacts {
             lanes: lanes.collect::<Result<_, _>>()?,
             name: agent.name,
             region: agent.region,
             heard_at: Some(agent.heard_at),
+            is_behind: agent.health.unacknowledged > BEHIND,
             shut,
             mailboxes,
         })
     }
 
-    fn lane(&self, agent: &AgentName, card: RouteCard, limit: u32) -> Result<Lane, StoreError> {
-        let mut statement = self.connection.prepare_cached(
-            "SELECT id, started_at, outcome, stage, class, accepted, reason, peer FROM probes
+    fn lane(
+        &self,
+        agent: &AgentName,
+        card: RouteCard,
+        limit: u32,
+        under_way: Vec<Sample>,
+    ) -> Result<Lane, StoreError> {
+        let mut statement = self.connection.prepare_cached(&format!(
+            "SELECT {SAMPLE} FROM probes
              WHERE agent = ?1 AND service = ?2 AND route = ?3 AND outcome <> 'in_flight'
-             ORDER BY started_at DESC LIMIT ?4",
-        )?;
+             ORDER BY started_at DESC, id DESC LIMIT ?4"
+        ))?;
         let mut rows =
             statement.query(params![agent.as_str(), card.service.as_str(), card.route.as_str(), limit])?;
         let mut samples = Vec::new();
@@ -82,9 +165,12 @@ impl Store {
             route: card.route,
             direction: card.direction,
             door: card.door,
+            reference: card.reference,
+            to: card.to,
             interval: span(card.interval_us),
             deadline: span(card.deadline_us),
             samples,
+            under_way,
         })
     }
 }
@@ -92,8 +178,14 @@ impl Store {
 /// Longer intervals and deadlines than 30 days are nonsense, and would only overflow.
 const MAX_SPAN_US: u64 = 30 * 86_400 * 1_000_000;
 
+/// The columns of a [`Sample`].
+const SAMPLE: &str = "id, started_at, outcome, stage, class, accepted, reason, peer, accepted_at, visible_at,
+                      deferred_at, address, site";
+const SAMPLE_WIDTH: usize = 13;
+
 fn sample(row: &Row<'_>) -> Result<Sample, StoreError> {
     let optional = |at: usize| row.get::<_, Option<String>>(at);
+    let when = |at: usize| Ok::<_, StoreError>(row.get::<_, Option<i64>>(at)?.map(time));
     Ok(Sample {
         probe: word::<ProbeId>(&row.get::<_, String>(0)?)?,
         started_at: time(row.get(1)?),
@@ -103,5 +195,10 @@ fn sample(row: &Row<'_>) -> Result<Sample, StoreError> {
         accepted: row.get::<_, i64>(5)? != 0,
         reason: Text::from(row.get::<_, String>(6)?),
         peer: Text::from(row.get::<_, String>(7)?),
+        accepted_at: when(8)?,
+        visible_at: when(9)?,
+        deferred_at: when(10)?,
+        address: Text::from(optional(11)?.unwrap_or_default()),
+        site: optional(12)?.map(Text::from),
     })
 }

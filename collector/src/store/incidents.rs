@@ -4,7 +4,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use mailsonar_protocol::{ServiceName, Time};
 use rusqlite::params;
 use schemars::JsonSchema;
@@ -122,16 +122,24 @@ pub struct Resolution {
     pub regions: Regions,
 }
 
+impl Incident {
+    /// What it is about.
+    pub fn subject(&self) -> Subject {
+        Subject { service: self.service.clone(), leg: self.leg }
+    }
+}
+
 impl Store {
     /// Writes an incident, new or changed.
     pub fn put_incident(&self, incident: &Incident) -> Result<(), StoreError> {
         self.connection
             .prepare_cached(
                 "INSERT INTO incidents (id, service, leg, state, started_at, opened_at, resolved_at,
-                     settled_until, document)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+                     settled_until, document, missing)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
                  ON CONFLICT (id) DO UPDATE SET state = excluded.state, resolved_at = excluded.resolved_at,
-                     settled_until = excluded.settled_until, document = excluded.document",
+                     settled_until = excluded.settled_until, document = excluded.document,
+                     missing = excluded.missing",
             )?
             .execute(params![
                 incident.id,
@@ -143,6 +151,7 @@ impl Store {
                 incident.resolved_at.map(us),
                 incident.settled_until.map(us),
                 serde_json::to_string(incident)?,
+                incident.backlog.missing,
             ])?;
         Ok(())
     }
@@ -169,8 +178,22 @@ impl Store {
         Ok(incidents)
     }
 
-    /// What was decided so far.
-    pub fn standing(&self) -> Result<Standing, StoreError> {
+    /// Resolved incidents whose mail has not all arrived, the newest few.
+    pub fn incidents_missing_mail(&self) -> Result<Vec<Incident>, StoreError> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT document FROM incidents WHERE missing > 0 AND state = 'resolved'
+             ORDER BY opened_at DESC LIMIT 20",
+        )?;
+        let mut rows = statement.query([])?;
+        let mut incidents = Vec::new();
+        while let Some(row) = rows.next()? {
+            incidents.push(serde_json::from_str(&row.get::<_, String>(0)?)?);
+        }
+        Ok(incidents)
+    }
+
+    /// What was decided so far, and how restlessly within the hour before `now`.
+    pub fn standing(&self, now: Timestamp) -> Result<Standing, StoreError> {
         let mut standing = Standing::default();
         let mut statement = self.connection.prepare_cached(
             "SELECT service, leg, MAX(settled_until) FROM incidents WHERE state = 'resolved'
@@ -183,6 +206,7 @@ impl Store {
             let settled: Option<i64> = row.get(2)?;
             standing.subjects.entry(subject).or_default().settled_until = settled.map(time);
         }
+        self.count_changes(&mut standing, now.saturating_sub(SignedDuration::from_hours(1)))?;
         for incident in self.incidents(Some(IncidentState::Open), u32::MAX)? {
             let subject = Subject { service: incident.service, leg: incident.leg };
             standing.subjects.entry(subject).or_default().open = Some(OpenIncident {
@@ -190,8 +214,32 @@ impl Store {
                 started_at: incident.started_at,
                 summary: incident.summary,
                 failing: incident.regions.failing,
+                accepting_at: incident.clocks.accepting_at,
+                on_time_at: incident.clocks.on_time_at,
+                blame: incident.blame,
+                failovers: incident.failovers,
             });
         }
         Ok(standing)
+    }
+
+    fn count_changes(
+        &self,
+        standing: &mut Standing,
+        since: Result<Timestamp, jiff::Error>,
+    ) -> Result<(), StoreError> {
+        let since = since.map_or(i64::MIN, us);
+        let mut statement = self.connection.prepare_cached(
+            "SELECT service, leg, SUM(CASE WHEN opened_at > ?1 THEN 1 ELSE 0 END)
+                 + SUM(CASE WHEN resolved_at > ?1 THEN 1 ELSE 0 END) FROM incidents
+             WHERE opened_at > ?1 OR resolved_at > ?1 GROUP BY service, leg",
+        )?;
+        let mut rows = statement.query([since])?;
+        while let Some(row) = rows.next()? {
+            let subject =
+                Subject { service: word(&row.get::<_, String>(0)?)?, leg: word(&row.get::<_, String>(1)?)? };
+            standing.subjects.entry(subject).or_default().changes = row.get::<_, u32>(2)? as usize;
+        }
+        Ok(())
     }
 }

@@ -45,6 +45,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0003_tallies.sql"),
     include_str!("migrations/0004_sheets.sql"),
     include_str!("migrations/0005_pages_of_their_own.sql"),
+    include_str!("migrations/0006_way.sql"),
 ];
 
 /// The schema's version from which on sheets are kept; an older store has them made once.

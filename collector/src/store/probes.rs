@@ -124,19 +124,23 @@ impl Store {
     ) -> Result<(), StoreError> {
         let ours = |time: Timestamp, offset: SignedDuration| us(time.saturating_add(offset).unwrap_or(time));
         let peer = record.peer.as_ref().map_or("", |peer| peer.host.as_str());
+        let address = record.peer.as_ref().and_then(|peer| peer.address).map(|address| address.to_string());
+        let deferred_at = record.handover.deferrals.first().map(|deferral| ours(deferral.at, first_offset));
         self.connection
             .prepare_cached(
                 "INSERT INTO probes (id, revision, agent, region, service, route, direction, outcome, stage,
                      class, reason, peer, accepted, offset_us, started_at, due_at, visible_at, received_at,
-                     record)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)
+                     record, accepted_at, deferred_at, address, site)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19,
+                     ?20, ?21, ?22, ?23)
                  ON CONFLICT (id) DO UPDATE SET revision = excluded.revision, region = excluded.region,
                      service = excluded.service, route = excluded.route, direction = excluded.direction,
                      outcome = excluded.outcome, stage = excluded.stage, class = excluded.class,
                      reason = excluded.reason, peer = excluded.peer, accepted = excluded.accepted,
                      started_at = excluded.started_at, due_at = excluded.due_at,
                      visible_at = excluded.visible_at, received_at = excluded.received_at,
-                     record = excluded.record",
+                     record = excluded.record, accepted_at = excluded.accepted_at,
+                     deferred_at = excluded.deferred_at, address = excluded.address, site = excluded.site",
             )?
             .execute(params![
                 id,
@@ -158,6 +162,10 @@ impl Store {
                 record.arrival.as_ref().map(|arrival| ours(arrival.visible_at, agent.offset)),
                 us(received_at),
                 serde_json::to_string(record)?,
+                record.accepted.as_ref().map(|accepted| ours(accepted.at, first_offset)),
+                deferred_at,
+                address,
+                site(record),
             ])?;
         Ok(())
     }
@@ -246,6 +254,12 @@ impl Store {
             .optional()?;
         Ok(found.map(time))
     }
+}
+
+/// The site that a message went through: of the server that took it, or of the last host that names one.
+fn site(record: &Record) -> Option<&str> {
+    let on_the_way = || record.journey.hops.iter().rev().find_map(|hop| hop.site.as_ref());
+    record.handover.site.as_ref().or_else(on_the_way).map(|site| site.as_str())
 }
 
 pub(super) const SELECT: &str =

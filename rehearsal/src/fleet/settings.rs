@@ -165,6 +165,8 @@ pub(super) fn collector(
         "evaluate": {
             "agent_silent_after": time(plan.agent_silent_after),
             "mailbox_unreachable_after": time(plan.mailbox_unreachable_after),
+            // stories are made of outages on end
+            "flapping": 1_000,
         },
         "notifiers": {
             "pager": { "type": "webhook", "url": webhook, "secret_file": "pager.secret" },
