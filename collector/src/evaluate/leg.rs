@@ -7,6 +7,7 @@ use mailsonar_protocol::{Outcome, Region};
 
 use super::course::Course;
 use super::facts::{AgentFacts, Lane, OpenIncident, Sample, ShutMailbox, Stand, Subject};
+use super::hosts::Hosts;
 use super::overdue::{Wait, wait};
 use super::vantage::{References, Sight, Vantage};
 use super::votes::{Vote, votes};
@@ -57,6 +58,7 @@ impl<'a> LegView<'a> {
     pub(super) fn look(
         subject: &'a Subject,
         vantages: &'a [Vantage<'a>],
+        hosts: &Hosts,
         stand: &Stand,
         rules: &'a Config,
         now: Timestamp,
@@ -73,6 +75,7 @@ impl<'a> LegView<'a> {
                 })
                 .collect();
             let lanes: Vec<Vec<Vote<'a>>> = lanes.into_iter().map(|lane| references.cleared(lane)).collect();
+            let lanes: Vec<Vec<Vote<'a>>> = lanes.into_iter().map(|lane| hosts.excused(lane)).collect();
             if lanes.is_empty() {
                 continue;
             }
@@ -116,6 +119,12 @@ impl<'a> LegView<'a> {
         let able = self.vantages.iter().filter(|vantage| vantage.sight == Sight::Able);
         able.flat_map(|vantage| vantage.agent.lanes.iter().map(|lane| (vantage.agent, lane)))
             .filter(|(_, lane)| lane.speaks_for(self.subject))
+    }
+
+    /// The believed agents in a region.
+    pub(super) fn agents_of(&self, region: &Region) -> impl Iterator<Item = &'a AgentFacts> {
+        let able = self.vantages.iter().filter(|vantage| vantage.sight == Sight::Able);
+        able.map(|vantage| vantage.agent).filter(move |agent| agent.region == *region)
     }
 
     /// Whether more than half of the regions see it fail.
@@ -249,7 +258,7 @@ fn lane_fails(lane: &[Vote<'_>], rules: &Config, alone: bool) -> bool {
 
 /// Whether a lane's newest probe that says anything says something of this leg. If not, what the lane
 /// said before is of the past: a loop whose mail is not even accepted says nothing of receiving any more.
-fn speaks_now(lane: &[Vote<'_>]) -> bool {
+pub(super) fn speaks_now(lane: &[Vote<'_>]) -> bool {
     lane.first().is_some_and(|vote| {
         let mut telling = vote.lane.samples.iter().filter(|sample| sample.outcome != Outcome::Unknown);
         telling.all(|sample| sample.started_at <= vote.sample.started_at)

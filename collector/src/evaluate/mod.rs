@@ -9,12 +9,16 @@
 //! late verdict on an old probe is no new failure.
 
 pub(crate) mod backlog;
+mod blame;
 mod component;
 mod course;
 mod facts;
 mod failover;
+mod hosts;
 mod leg;
 mod overdue;
+mod states;
+mod suspicion;
 mod vantage;
 mod votes;
 mod words;
@@ -32,7 +36,11 @@ pub use course::Course;
 pub use facts::{
     AgentFacts, Facts, Lane, Leg, Mail, OpenIncident, Sample, ShutMailbox, Stand, Standing, Subject,
 };
+use hosts::Hosts;
 use leg::LegView;
+pub use states::{State, States};
+pub use suspicion::Asked;
+use suspicion::Suspicion;
 use vantage::{Sight, Vantage};
 pub(crate) use words::length;
 
@@ -249,6 +257,8 @@ pub enum FindingKind {
     AgentCutOff,
     /// Control routes fail from everywhere.
     ReferenceTrouble,
+    /// An MX host takes no mail, while others of the same service do.
+    MxHostDead,
 }
 
 /// What the facts amount to.
@@ -258,6 +268,10 @@ pub struct Assessment {
     pub decisions: Vec<Decision>,
     /// How the open incidents stand.
     pub courses: Vec<Course>,
+    /// Routes to be probed at once, since a leg is suspect.
+    pub asked: Asked,
+    /// How every component is.
+    pub states: States,
     /// What is worth saying besides.
     pub findings: Vec<Finding>,
     /// Every leg that is watched.
@@ -297,19 +311,27 @@ impl AgentFacts {
 
 /// Decides.
 pub fn evaluate(facts: &Facts, standing: &Standing, rules: &Config, now: Timestamp) -> Assessment {
-    let (vantages, findings) = vantage::judge(facts, rules, now);
+    let (vantages, mut findings) = vantage::judge(facts, rules, now);
+    let hosts = Hosts::look(&vantages, now);
+    findings.extend(hosts.findings());
     let lanes = || facts.agents.iter().flat_map(|agent| &agent.lanes);
     let mut subjects: BTreeSet<Subject> = lanes()
         .flat_map(|lane| [Leg::Send, Leg::Receive].map(|leg| Subject { service: lane.service.clone(), leg }))
         .filter(|subject| lanes().any(|lane| lane.speaks_for(subject)))
         .collect();
     let (mut decisions, mut courses) = (Vec::new(), Vec::new());
-    let mut views = BTreeMap::new();
+    let (mut views, mut asked) = (BTreeMap::new(), Asked::new());
+    let mut states = States::of(&vantages, &hosts);
     for subject in &subjects {
         let stand = standing.of(subject);
-        let view = LegView::look(subject, &vantages, &stand, rules, now);
+        let view = LegView::look(subject, &vantages, &hosts, &stand, rules, now);
         let mail = facts.slow_mail.get(subject).map_or(&[][..], Vec::as_slice);
         let course = stand.open.as_ref().map(|open| Course::of(&view, open, mail));
+        let suspicion = Suspicion::of(&view);
+        if stand.open.is_none() && !view.is_down() {
+            suspicion.ask(&view, &mut asked);
+        }
+        states.add(&view, &stand, &suspicion, course.as_ref(), rules);
         decisions.extend(view.decide(&stand, course.as_ref()));
         courses.extend(course);
         views.insert(subject.clone(), view.who());
@@ -317,7 +339,7 @@ pub fn evaluate(facts: &Facts, standing: &Standing, rules: &Config, now: Timesta
     decisions.extend(unwatched(facts, standing, &subjects, now));
     decisions.extend(monitoring(&vantages, &findings, standing, now));
     subjects.insert(Subject::monitoring());
-    Assessment { decisions, courses, findings, subjects, views }
+    Assessment { decisions, courses, asked, states, findings, subjects, views }
 }
 
 /// Incidents of legs that no agent has a route for any more would stay open for ever.

@@ -261,7 +261,7 @@ fn lost_mail_from_everywhere_opens_receiving_back_dated_to_the_first_loss() {
     assert_eq!(
         picture.summary,
         "Receiving at acme fails in 3 of 3 regions since 11:00:07 UTC: 12 of 12 probes accepted but not \
-         delivered (lost). Control routes pass in all regions."
+         delivered (lost). Control routes pass in all regions. To blame: the delivery of acme."
     );
     assert_eq!(picture.evidence.outcomes, BTreeMap::from([("lost".into(), 12)]));
     assert_eq!(picture.evidence.samples.len(), EvidenceSummary::MAX_SAMPLES);
@@ -281,7 +281,8 @@ fn a_silent_submission_server_opens_sending_and_says_at_which_stage() {
     assert_eq!(
         picture.summary,
         "Sending through acme fails at stage greeting (timeout) in 3 of 3 regions since 11:00:07 UTC: no answer \
-         within 10.0 s [mail.acme.example]. 6 of 6 probes failed. Control routes pass in all regions."
+         within 10.0 s [mail.acme.example]. 6 of 6 probes failed. Control routes pass in all regions. \
+         To blame: the submission of acme."
     );
     assert_eq!(picture.evidence.causes, BTreeMap::from([("greeting/timeout".into(), 6)]));
 }
@@ -544,7 +545,7 @@ fn heartbeats_that_cannot_look_page_before_any_deadline_passes() {
         picture.summary,
         "Receiving at acme cannot be seen in 3 of 3 regions since 11:00:05 UTC: its mailbox is out of reach at \
          stage login (timeout): no greeting within 10.0 s. Whether mail arrives is not known. Control routes \
-         pass in all regions."
+         pass in all regions. To blame: the IMAP of acme."
     );
     for started in [30, 31, 32] {
         world.everywhere("in", started, Delivered);

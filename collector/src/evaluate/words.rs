@@ -1,10 +1,12 @@
 //! The sentences of incidents, and the evidence under them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use mailsonar_protocol::{Outcome, Region};
 
+use super::blame;
+use super::component::{Component, ComponentKind};
 use super::course::Course;
 use super::facts::{Leg, Sample, Stand, Subject};
 use super::leg::{LegView, RegionView};
@@ -31,14 +33,16 @@ pub(super) fn picture(view: &LegView<'_>, started_at: Timestamp, stand: &Stand) 
     let failures: Vec<&Vote<'_>> = votes.iter().copied().filter(|vote| vote.failed).collect();
     let (cause, reason) = cause(view, &failures);
     let failing: Vec<&Region> = view.failing().map(|region| region.region).collect();
+    let blame = blame::blame(view, started_at);
     let summary = format!(
-        "{} {cause} in {} of {} regions since {}{}{}{}{}",
+        "{} {cause} in {} of {} regions since {}{}{}{}{}{}",
         leg_of(view.subject),
         failing.len(),
         view.regions.len(),
         clock(started_at, view.now),
         detail(view, &votes, &failures),
         controls(view),
+        blame.as_ref().map_or_else(String::new, |blame| accusation(&blame.suspects)),
         left_out(view),
         restless(view, stand),
     );
@@ -53,7 +57,7 @@ pub(super) fn picture(view: &LegView<'_>, started_at: Timestamp, stand: &Stand) 
             unknown: view.unknown.iter().copied().cloned().collect(),
         },
         evidence: evidence(&votes, &failures),
-        blame: None,
+        blame,
     }
 }
 
@@ -71,6 +75,8 @@ fn votes_since<'v, 'a>(view: &'v LegView<'a>, started_at: Timestamp) -> Vec<&'v 
 enum Kind<'a> {
     Shut,
     NotDelivered(Outcome),
+    /// Under way for long, and not accepted.
+    Stuck,
     NotAccepted(&'a str, &'a str),
 }
 
@@ -79,6 +85,8 @@ fn kind(sample: &Sample) -> Kind<'_> {
         Kind::Shut
     } else if sample.accepted || sample.outcome.has_arrived() {
         Kind::NotDelivered(sample.outcome)
+    } else if sample.outcome == Outcome::InFlight && sample.stage.is_none() {
+        Kind::Stuck
     } else {
         let stage = sample.stage.map_or("unknown", mailsonar_protocol::Stage::as_str);
         Kind::NotAccepted(stage, sample.class.map_or("unknown", mailsonar_protocol::Class::as_str))
@@ -106,6 +114,7 @@ fn cause(view: &LegView<'_>, failures: &[&Vote<'_>]) -> (String, Reason) {
         Some(Kind::NotAccepted(stage, class)) => {
             (format!("fails at stage {stage} ({class})"), Reason::QuorumFailing)
         }
+        Some(Kind::Stuck) => ("gets no answer".into(), Reason::QuorumFailing),
         _ => ("fails".into(), Reason::QuorumFailing),
     }
 }
@@ -138,6 +147,7 @@ fn detail(view: &LegView<'_>, votes: &[&Vote<'_>], failures: &[&Vote<'_>]) -> St
             let peer = if sample.peer.is_empty() { String::new() } else { format!(" [{}]", sample.peer) };
             format!(": {} {count} failed.", sentence(&format!("{}{peer}", quote(sample.reason.as_str()))))
         }
+        (Some(Kind::Stuck), _) => format!(": {count} under way for far longer than usual."),
         _ => ".".into(),
     }
 }
@@ -150,14 +160,63 @@ fn controls(view: &LegView<'_>) -> String {
         .filter(|v| v.sight == Sight::Able && has_control(v.agent))
         .map(|v| (&v.agent.region, passes_control(v.agent, view.now)))
         .collect();
-    let regions = able.iter().map(|(region, _)| *region).collect::<std::collections::BTreeSet<_>>();
-    let passing: std::collections::BTreeSet<_> =
-        able.iter().filter(|(_, passes)| *passes).map(|(region, _)| *region).collect();
+    let regions = able.iter().map(|(region, _)| *region).collect::<BTreeSet<_>>();
+    let passing: BTreeSet<_> = able.iter().filter(|(_, passes)| *passes).map(|(region, _)| *region).collect();
     match (passing.len(), regions.len()) {
         (_, 0) => String::new(),
         (p, all) if p == all => " Control routes pass in all regions.".into(),
         (p, all) => format!(" Control routes pass in {p} of {all} regions."),
     }
+}
+
+/// The verdict in a few words; the grounds are in the blame.
+fn accusation(suspects: &[Component]) -> String {
+    format!(" To blame: {}.", listed(&suspects.iter().map(part).collect::<Vec<_>>(), "or"))
+}
+
+/// A component as a phrase.
+pub(super) fn part(component: &Component) -> String {
+    let name = &component.name;
+    match component.kind {
+        ComponentKind::Vantage => format!("the network of agent {name}"),
+        ComponentKind::Dns => format!("the DNS of {name}"),
+        ComponentKind::Submission => format!("the submission of {name}"),
+        ComponentKind::Mx => format!("MX host {name}"),
+        ComponentKind::Delivery => format!("the delivery of {name}"),
+        ComponentKind::Mailbox => format!("the IMAP of {name}"),
+    }
+}
+
+/// `a, b and c`.
+pub(super) fn listed(names: &[String], word: &str) -> String {
+    match names {
+        [] => String::new(),
+        [one] => one.clone(),
+        [most @ .., last] => format!("{} {word} {last}", most.join(", ")),
+    }
+}
+
+/// What failed, in numbers: "6 of 6 probes from 3 regions accepted but not delivered since 11:00:07 UTC".
+pub(super) fn counted(view: &LegView<'_>, started_at: Timestamp) -> String {
+    let votes = votes_since(view, started_at);
+    let failures: Vec<&Vote<'_>> = votes.iter().copied().filter(|vote| vote.failed).collect();
+    let way = match failures.iter().map(|vote| vote.lane.direction.as_str()).collect::<BTreeSet<_>>() {
+        ways if ways.len() == 1 => format!("{} ", ways.into_iter().collect::<String>()),
+        _ => String::new(),
+    };
+    let regions = view.failing().count();
+    let since = clock(started_at, view.now);
+    let how = match main_kind(&failures) {
+        _ if mostly_shut(view) => {
+            return format!("the mailbox is out of reach from {regions} regions since {since}");
+        }
+        Some(Kind::Shut) | None => "could not be looked for".into(),
+        Some(Kind::NotDelivered(Outcome::Late)) => "delivered too late".into(),
+        Some(Kind::NotDelivered(outcome)) if outcome.has_arrived() => format!("{outcome}"),
+        Some(Kind::NotDelivered(_)) => "accepted but not delivered".into(),
+        Some(Kind::NotAccepted(..) | Kind::Stuck) => "not accepted".into(),
+    };
+    format!("{} of {} {way}probes from {regions} regions {how} since {since}", failures.len(), votes.len())
 }
 
 fn left_out(view: &LegView<'_>) -> String {
@@ -268,7 +327,7 @@ pub(super) fn seeing(vantages: &[Vantage<'_>], started_at: Timestamp) -> String 
 }
 
 /// A time of day in UTC, with its date if that is not the obvious one.
-fn clock(time: Timestamp, now: Timestamp) -> String {
+pub(super) fn clock(time: Timestamp, now: Timestamp) -> String {
     let format = if now.duration_since(time).abs() < SignedDuration::from_hours(12) {
         "%H:%M:%S UTC"
     } else {

@@ -1,0 +1,258 @@
+//! Who is to blame: by exoneration.
+//!
+//! Every probe that failed names the components that could have made it fail, by the step at which it
+//! did. Every step that succeeded since clears the components that took part in it. What is left and
+//! explains the most failures is suspected. If nothing is left, the trouble is partial: then what the
+//! failures have in common is.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use mailsonar_protocol::{Class, Door, Outcome, ServiceName, Stage};
+
+use super::component::{Blame, Cleared, Component, ComponentKind};
+use super::facts::{AgentFacts, Lane, Sample};
+use super::leg::LegView;
+use super::vantage::{Sight, has_control, passes_control};
+use super::votes::{Vote, is_mailbox_shut};
+use super::words;
+
+/// A component that explains fewer of the failures than one in so many is not worth a word.
+const WORTH: usize = 5;
+
+/// What is said of a provider's mail to others, which its own mailboxes never see.
+const TO_OTHERS: &str = " to others";
+
+/// The components of the steps that a probe of this lane takes.
+struct Way {
+    vantage: Component,
+    dns: Component,
+    door: Component,
+    /// Between acceptance and mailbox.
+    carriage: Vec<Component>,
+    mailbox: Component,
+}
+
+fn component(kind: ComponentKind, name: impl ToString) -> Component {
+    Component { kind, name: name.to_string() }
+}
+
+/// An MX host at an address, as components name it; the provider, where no host was spoken to.
+pub(super) fn host_of(lane: &Lane, sample: &Sample) -> String {
+    match (sample.peer.as_str(), sample.address.as_str()) {
+        ("", _) => lane.recipient().to_string(),
+        (host, "") => host.to_owned(),
+        (host, address) => format!("{host}[{address}]"),
+    }
+}
+
+impl Way {
+    fn of(agent: &AgentFacts, lane: &Lane, sample: &Sample) -> Self {
+        let (sender, recipient) = (lane.sender(), lane.recipient());
+        let relayed = lane.door == Door::Submission && sender != recipient;
+        let outgoing = relayed.then(|| component(ComponentKind::Delivery, format!("{sender}{TO_OTHERS}")));
+        Self {
+            vantage: component(ComponentKind::Vantage, &agent.name),
+            dns: component(ComponentKind::Dns, sender),
+            door: match lane.door {
+                Door::Submission => component(ComponentKind::Submission, sender),
+                Door::Mx => component(ComponentKind::Mx, host_of(lane, sample)),
+            },
+            carriage: outgoing.into_iter().chain([component(ComponentKind::Delivery, recipient)]).collect(),
+            mailbox: component(ComponentKind::Mailbox, recipient),
+        }
+    }
+
+    /// What could have made the probe fail where it did.
+    fn candidates(self, sample: &Sample) -> Vec<Component> {
+        use Class::{Auth, Permanent, Protocol, Temporary};
+        if is_mailbox_shut(sample) {
+            return vec![self.vantage, self.mailbox];
+        }
+        if sample.accepted || sample.outcome.has_arrived() {
+            return self.carriage;
+        }
+        match (sample.stage, sample.class) {
+            (Some(Stage::Resolve), _) => vec![self.vantage, self.dns],
+            (_, Some(Auth | Permanent | Temporary | Protocol)) => vec![self.door],
+            _ => vec![self.vantage, self.door],
+        }
+    }
+
+    /// What took part in the steps that it got through.
+    fn passed(self, sample: &Sample) -> Vec<Component> {
+        use Stage::{Auth, Data, Envelope};
+        let mut parts = Vec::new();
+        let reached = sample.accepted || matches!(sample.stage, Some(Auth | Envelope | Data));
+        if reached && sample.class != Some(Class::Own) {
+            parts.extend([self.vantage, self.dns]);
+        }
+        if sample.accepted {
+            parts.push(self.door);
+        }
+        if sample.outcome == Outcome::Delivered {
+            parts.extend(self.carriage);
+            parts.push(self.mailbox);
+        }
+        parts
+    }
+}
+
+/// What could have made a probe fail where it did, or hang where it hangs.
+pub(super) fn candidates(agent: &AgentFacts, lane: &Lane, sample: &Sample) -> Vec<Component> {
+    Way::of(agent, lane, sample).candidates(sample)
+}
+
+/// The components that a lane's probes take part in, each with its provider; without the agent's own.
+pub(super) fn known_parts(lane: &Lane) -> Vec<(ServiceName, Component)> {
+    let provider = |name: &ServiceName, kind| (name.clone(), component(kind, name));
+    let (sender, recipient) = (lane.sender(), lane.recipient());
+    let mut parts = vec![
+        provider(sender, ComponentKind::Dns),
+        provider(recipient, ComponentKind::Delivery),
+        provider(recipient, ComponentKind::Mailbox),
+    ];
+    match lane.door {
+        Door::Submission => parts.push(provider(sender, ComponentKind::Submission)),
+        Door::Mx => {
+            let spoken_to = lane.samples.iter().filter(|sample| !sample.address.is_empty());
+            let hosts: BTreeSet<String> = spoken_to.map(|sample| host_of(lane, sample)).collect();
+            parts.extend(
+                hosts.into_iter().map(|host| (recipient.clone(), component(ComponentKind::Mx, host))),
+            );
+        }
+    }
+    if lane.door == Door::Submission && sender != recipient {
+        let to_others = component(ComponentKind::Delivery, format!("{sender}{TO_OTHERS}"));
+        parts.push((sender.clone(), to_others));
+    }
+    parts
+}
+
+/// Who is to blame for what a leg suffers since then.
+pub(super) fn blame(view: &LegView<'_>, started_at: Timestamp) -> Option<Blame> {
+    let failures = failures(view, started_at);
+    let passes = passes(view, started_at);
+    let is_believed = |part: &Component| part.kind == ComponentKind::Vantage && view.failing().count() > 1;
+    let left = |parts: &BTreeSet<Component>| -> BTreeSet<Component> {
+        let left = parts.iter().filter(|part| !passes.contains_key(part) && !is_believed(part));
+        left.cloned().collect()
+    };
+    let exonerated: Vec<BTreeSet<Component>> = failures.iter().map(left).collect();
+    let mut suspects = cover(&exonerated);
+    let partial = suspects.is_empty();
+    if partial {
+        let shared = |parts: &BTreeSet<Component>| -> BTreeSet<Component> {
+            parts.iter().filter(|part| part.kind != ComponentKind::Vantage).cloned().collect()
+        };
+        suspects = cover(&failures.iter().map(shared).collect::<Vec<_>>());
+    }
+    if suspects.is_empty() {
+        return None;
+    }
+    let accused: BTreeSet<&Component> = failures.iter().flatten().collect();
+    let cleared = accused.into_iter().filter(|part| !suspects.contains(part)).filter_map(|part| {
+        let words = passes.get(part).cloned();
+        let words = words.or_else(|| is_believed(part).then(|| "others see the same".into()));
+        Some(Cleared { component: part.clone(), words: words? })
+    });
+    let cleared: Vec<Cleared> = cleared.collect();
+    let words = reasoning(view, started_at, &suspects, &cleared, partial);
+    Some(Blame { suspects, cleared, words })
+}
+
+/// For each failure of the leg, what could have caused it.
+fn failures(view: &LegView<'_>, started_at: Timestamp) -> Vec<BTreeSet<Component>> {
+    let votes = view.failing().flat_map(|region| region.lanes.iter().flatten());
+    let votes = votes.filter(|vote| vote.failed && vote.sample.started_at >= started_at);
+    let mut failures: Vec<BTreeSet<Component>> = votes
+        .filter_map(|vote: &Vote<'_>| {
+            let agent = view.lanes().find(|(_, lane)| std::ptr::eq(*lane, vote.lane))?.0;
+            Some(Way::of(agent, vote.lane, vote.sample).candidates(vote.sample).into_iter().collect())
+        })
+        .collect();
+    let shut = view.failing().filter(|region| region.shut.is_some());
+    for agent in shut.flat_map(|region| view.agents_of(region.region)) {
+        let mailbox = component(ComponentKind::Mailbox, &view.subject.service);
+        failures.push([component(ComponentKind::Vantage, &agent.name), mailbox].into());
+    }
+    failures
+}
+
+/// What took part in a success since then, and in which. Every lane of every believed agent counts.
+fn passes(view: &LegView<'_>, started_at: Timestamp) -> BTreeMap<Component, String> {
+    let mut passes = BTreeMap::new();
+    let able = view.vantages.iter().filter(|vantage| vantage.sight == Sight::Able);
+    for (agent, lane) in able.flat_map(|v| v.agent.lanes.iter().map(|lane| (v.agent, lane))) {
+        let known = lane.under_way.iter().chain(&lane.samples);
+        for sample in known.filter(|sample| sample.started_at >= started_at) {
+            let what = if sample.outcome == Outcome::Delivered { "delivered" } else { "taken" };
+            for part in Way::of(agent, lane, sample).passed(sample) {
+                passes.entry(part).or_insert_with(|| {
+                    let at = words::clock(sample.started_at, view.now);
+                    format!("{} from {} was {what}, begun at {at}", lane.route, agent.region)
+                });
+            }
+        }
+    }
+    passes
+}
+
+/// The fewest components that explain the failures: again and again those that explain the most of what
+/// is left. Several that explain the same cannot be told apart.
+fn cover(failures: &[BTreeSet<Component>]) -> Vec<Component> {
+    let mut open: Vec<&BTreeSet<Component>> = failures.iter().filter(|parts| !parts.is_empty()).collect();
+    let worth = open.len().div_ceil(WORTH).max(1);
+    let mut suspects = Vec::new();
+    loop {
+        let mut counts: BTreeMap<&Component, usize> = BTreeMap::new();
+        for part in open.iter().copied().flatten() {
+            *counts.entry(part).or_default() += 1;
+        }
+        let most = counts.values().copied().max().unwrap_or(0);
+        if most < worth {
+            return suspects;
+        }
+        let round: Vec<Component> =
+            counts.into_iter().filter(|(_, count)| *count == most).map(|(part, _)| part.clone()).collect();
+        let first = round[0].clone();
+        let explained = |parts: &BTreeSet<Component>, part: &Component| parts.contains(part);
+        let same = round.into_iter().filter(|part| {
+            *part == first || open.iter().all(|set| explained(set, part) == explained(set, &first))
+        });
+        suspects.extend(same.collect::<Vec<_>>());
+        open.retain(|set| !set.contains(&first));
+    }
+}
+
+/// The reasoning in a sentence.
+fn reasoning(
+    view: &LegView<'_>,
+    started_at: Timestamp,
+    suspects: &[Component],
+    cleared: &[Cleared],
+    partial: bool,
+) -> String {
+    let mut grounds: Vec<String> = Vec::new();
+    let able = || view.vantages.iter().filter(|v| v.sight == Sight::Able && has_control(v.agent));
+    if able().next().is_some() && able().all(|v| passes_control(v.agent, view.now)) {
+        grounds.push("the reference mailboxes and all agents pass their control routes".into());
+    }
+    let others = cleared.iter().filter(|cleared| cleared.component.kind != ComponentKind::Vantage);
+    let others: Vec<String> = others.take(3).map(|cleared| words::part(&cleared.component)).collect();
+    if !others.is_empty() && !partial {
+        grounds.push(format!("{} took part in what succeeded", words::listed(&others, "and")));
+    }
+    if partial {
+        grounds
+            .push("all that took part also took part in something that succeeded, so it is partial".into());
+    }
+    let names: Vec<String> = suspects.iter().map(words::part).collect();
+    let verdict = match &names[..] {
+        [one] => format!("{one} is to blame"),
+        many => format!("{} are to blame, or one of them", words::listed(many, "and")),
+    };
+    let facts = words::counted(view, started_at);
+    let grounds = if grounds.is_empty() { String::new() } else { format!("{}: ", grounds.join("; ")) };
+    format!("{facts}; {grounds}{verdict}.")
+}
