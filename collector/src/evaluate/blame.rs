@@ -33,7 +33,7 @@ struct Way {
     mailbox: Component,
 }
 
-fn component(kind: ComponentKind, name: impl ToString) -> Component {
+fn component(kind: ComponentKind, name: &(impl ToString + ?Sized)) -> Component {
     Component { kind, name: name.to_string() }
 }
 
@@ -50,13 +50,13 @@ impl Way {
     fn of(agent: &AgentFacts, lane: &Lane, sample: &Sample) -> Self {
         let (sender, recipient) = (lane.sender(), lane.recipient());
         let relayed = lane.door == Door::Submission && sender != recipient;
-        let outgoing = relayed.then(|| component(ComponentKind::Delivery, format!("{sender}{TO_OTHERS}")));
+        let outgoing = relayed.then(|| component(ComponentKind::Delivery, &format!("{sender}{TO_OTHERS}")));
         Self {
             vantage: component(ComponentKind::Vantage, &agent.name),
             dns: component(ComponentKind::Dns, sender),
             door: match lane.door {
                 Door::Submission => component(ComponentKind::Submission, sender),
-                Door::Mx => component(ComponentKind::Mx, host_of(lane, sample)),
+                Door::Mx => component(ComponentKind::Mx, &host_of(lane, sample)),
             },
             carriage: outgoing.into_iter().chain([component(ComponentKind::Delivery, recipient)]).collect(),
             mailbox: component(ComponentKind::Mailbox, recipient),
@@ -118,12 +118,12 @@ pub(super) fn known_parts(lane: &Lane) -> Vec<(ServiceName, Component)> {
             let spoken_to = lane.samples.iter().filter(|sample| !sample.address.is_empty());
             let hosts: BTreeSet<String> = spoken_to.map(|sample| host_of(lane, sample)).collect();
             parts.extend(
-                hosts.into_iter().map(|host| (recipient.clone(), component(ComponentKind::Mx, host))),
+                hosts.into_iter().map(|host| (recipient.clone(), component(ComponentKind::Mx, &host))),
             );
         }
     }
     if lane.door == Door::Submission && sender != recipient {
-        let to_others = component(ComponentKind::Delivery, format!("{sender}{TO_OTHERS}"));
+        let to_others = component(ComponentKind::Delivery, &format!("{sender}{TO_OTHERS}"));
         parts.push((sender.clone(), to_others));
     }
     parts

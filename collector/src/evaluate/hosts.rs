@@ -48,7 +48,9 @@ impl Hosts {
                 }
             }
         }
-        attempts.values_mut().for_each(|all| all.sort_by_key(|attempt| std::cmp::Reverse(attempt.at)));
+        for all in attempts.values_mut() {
+            all.sort_by_key(|attempt| std::cmp::Reverse(attempt.at));
+        }
         let dead = attempts.iter().filter_map(|((service, host), all)| {
             let since = dead_since(all)?;
             let lives = |other: &&Attempt<'_>| other.taken && other.at > since;

@@ -278,11 +278,11 @@ pub(super) fn recovered(view: &LegView<'_>, started_at: Timestamp, course: &Cour
 /// What became of the mail that was accepted and slow.
 fn drained(view: &LegView<'_>, course: &Course) -> String {
     let Backlog { missing, arrived_late, .. } = course.backlog;
-    let last =
+    let end =
         course.drained_at.map_or_else(String::new, |at| format!(", the last at {}", clock(at, view.now)));
     match (arrived_late, missing) {
         (0, 0) => String::new(),
-        (late, 0) => format!(" All {late} delayed messages have arrived{last}."),
+        (late, 0) => format!(" All {late} delayed messages have arrived{end}."),
         (0, lost) => format!(" {lost} accepted messages did not arrive and are given up as lost."),
         (late, lost) => format!(
             " {late} delayed messages have arrived; {lost} accepted ones did not and are given up as lost."

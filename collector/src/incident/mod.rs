@@ -79,7 +79,7 @@ fn follow(store: &Store, course: &Course, now: Timestamp) -> Result<(), StoreErr
     let Some(before) = store.incident(&course.incident)? else { return Ok(()) };
     let mut after = before.clone();
     after.follow(course, now);
-    if after != before { store.put_incident(&after) } else { Ok(()) }
+    if after == before { Ok(()) } else { store.put_incident(&after) }
 }
 
 /// What arrives after the end revises the incident in which it was sent (I4).

@@ -1,7 +1,9 @@
 //! Probes: the highest revision of each record, and its times on our clock.
 
 use jiff::{SignedDuration, Timestamp};
-use mailsonar_protocol::{AgentName, Direction, Outcome, ProbeId, Record, Region, RouteName, ServiceName};
+use mailsonar_protocol::{
+    AgentName, Direction, Outcome, ProbeId, Record, Region, RouteName, ServiceName, Text,
+};
 use rusqlite::{OptionalExtension, Row, ToSql, params};
 
 use super::{Agent, Store, StoreError, time, us, word};
@@ -259,7 +261,7 @@ impl Store {
 /// The site that a message went through: of the server that took it, or of the last host that names one.
 fn site(record: &Record) -> Option<&str> {
     let on_the_way = || record.journey.hops.iter().rev().find_map(|hop| hop.site.as_ref());
-    record.handover.site.as_ref().or_else(on_the_way).map(|site| site.as_str())
+    record.handover.site.as_ref().or_else(on_the_way).map(Text::as_str)
 }
 
 pub(super) const SELECT: &str =
