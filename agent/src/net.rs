@@ -5,7 +5,7 @@
 
 use std::fmt::Debug;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -25,6 +25,13 @@ pub type BoxedStream = Box<dyn Stream>;
 pub trait Network: Debug + Send + Sync + 'static {
     /// Opens a stream to an address. The caller sets the time limit.
     fn connect(&self, address: SocketAddr) -> BoxFuture<'_, io::Result<BoxedStream>>;
+
+    /// Whether there is a way from this machine towards an address at all: without one it is nobody else's
+    /// fault that it cannot be reached. Sends nothing.
+    fn has_route(&self, address: IpAddr) -> bool {
+        let _ = address;
+        true
+    }
 }
 
 /// A network that many parts hold at once.
@@ -42,6 +49,13 @@ impl Network for Tcp {
             stream.set_nodelay(true)?;
             Ok(Box::new(PromptTcp(stream)) as BoxedStream)
         })
+    }
+
+    /// Connecting a datagram socket asks the kernel for a route and nobody for an answer.
+    fn has_route(&self, address: IpAddr) -> bool {
+        let any: IpAddr =
+            if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+        UdpSocket::bind((any, 0)).and_then(|socket| socket.connect((address, 25))).is_ok()
     }
 }
 

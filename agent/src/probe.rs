@@ -4,18 +4,18 @@
 //! open the case (on disk) -> resolve -> submit -> learn -> tell the watcher
 //! ```
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use jiff::Timestamp;
 use lettre::Address;
 use mailsonar_clock::SharedClock;
 use mailsonar_desk::DeskError;
 use mailsonar_protocol::{
-    AccountName, AgentName, Class, Handover, Journey, Peer, ProbeId, Record, RouteName, Stage, StageTime,
-    Text,
+    AccountName, AgentName, Change, Class, Handover, Journey, Peer, ProbeId, Record, RouteName, Stage,
+    StageTime, Text,
 };
 
 use crate::again::Postponed;
@@ -23,11 +23,13 @@ use crate::arrival::Mailbox;
 use crate::breaker::{AccountUsher, Breaker};
 use crate::casebook::Casebook;
 use crate::chance::Chance;
+use crate::changes::Memory;
 use crate::config::{Account, Endpoint, Route, Source};
 use crate::deferral;
+use crate::doors::{self, Door, Suspects, Which};
 use crate::message::{self, Envelope, Signer, Tag, TagKey};
 use crate::net::SharedNetwork;
-use crate::resolve::{MxHost, Resolver};
+use crate::resolve::Resolver;
 use crate::site::Sites;
 use crate::submit::{self, Ending, Letter, Limits, SignIn, Submitted, Target, TlsMode};
 use crate::trouble::Trouble;
@@ -66,8 +68,12 @@ pub struct Prober {
     pub postponed: Postponed,
     /// Which site a server stands in.
     pub sites: Sites,
-    /// How many probes each route has had, for taking equal hosts in turn.
-    pub turns: HashMap<RouteName, AtomicUsize>,
+    /// Doors at which something was amiss.
+    pub suspects: Arc<Suspects>,
+    /// What servers were like.
+    pub memory: Memory,
+    /// Whether it has been said that a network is out of reach from here.
+    pub has_said: AtomicBool,
 }
 
 /// Where a message is handed over: what [`submit`] needs, found in DNS.
@@ -77,7 +83,14 @@ struct Found<'a> {
     tls: &'a TlsMode,
     /// Whose account signs in, where one does.
     account: Option<&'a Account>,
+    /// What is not as it was.
+    changes: Vec<Change>,
+    /// What is amiss and does not decide.
+    asides: Vec<Trouble>,
 }
+
+/// What kept a message from being offered to anybody, and to whom it would have been.
+type NotFound = (Option<Peer>, Trouble);
 
 impl Prober {
     /// Sends one probe, and returns once its submission has ended and is on disk.
@@ -167,13 +180,16 @@ impl Prober {
             Ok(found) => found,
             Err((peer, trouble)) => return ended(vec![resolve], peer, Ending::Failed(trouble)),
         };
-        let Submitted { stages, peer, asides, ending } =
+        let Submitted { stages, peer, asides, shown, ending } =
             self.hand_over(record, route, &found, progress).await;
         let stages = [resolve].into_iter().chain(stages).collect();
+        let Found { mut changes, asides: found, .. } = found;
+        changes.extend(self.memory.shown(route.name(), &peer, &shown));
+        let asides = found.into_iter().chain(asides).collect();
         let before = record.handover.deferrals.len();
         let attempt = Attempt {
             site: self.sites.of(peer.host.as_str(), peer.address).cloned(),
-            changes: Vec::new(),
+            changes,
             retry_at: deferral::next_attempt(&route.retry, before, self.clock.now()),
         };
         Fact::Submitted { stages, peer: Some(peer), asides, ending, attempt }
@@ -209,78 +225,97 @@ impl Prober {
         submit::submit(&*self.network, &*self.clock, &target, &letter, &self.limits, progress).await
     }
 
-    async fn find<'a>(
-        &self,
-        record: &Record,
-        route: &'a Route,
-    ) -> Result<Found<'a>, (Option<Peer>, Trouble)> {
-        // Who put it off is asked again: another server would know nothing of the first attempt.
-        let before = record.peer.as_ref().and_then(|peer| Some((peer.host.to_string(), peer.address?)));
+    async fn find<'a>(&self, record: &Record, route: &'a Route) -> Result<Found<'a>, NotFound> {
         match &route.from {
             Source::Account(account) => {
                 let endpoint: &Endpoint = account.submission.as_ref().ok_or_else(no_submission)?;
-                let (host, addresses) = match before {
-                    Some((host, address)) => (host, vec![SocketAddr::new(address, endpoint.port)]),
-                    None => (endpoint.host.clone(), self.addresses(&endpoint.host, endpoint.port).await?),
-                };
-                Ok(Found { host, addresses, tls: &endpoint.tls, account: Some(account) })
-            }
-            Source::Mx { port, tls } => {
-                if let Some((host, address)) = before {
-                    let addresses = vec![SocketAddr::new(address, *port)];
-                    return Ok(Found { host, addresses, tls, account: None });
+                let (tls, account) = (&endpoint.tls, Some(&**account));
+                // Who put it off is asked again: another server would know nothing of the first attempt.
+                if let Some(before) = doors::door_of(record) {
+                    return Ok(Found::at(before, endpoint.port, tls, account));
                 }
-                let domain = route.to.address.domain();
-                let hosts =
-                    self.resolver.mx(domain).await.map_err(|trouble| (Some(peer(domain, None)), trouble))?;
-                let turn = self.turn(route.name());
-                let host = in_turn(&hosts, turn).to_owned();
-                let mut addresses = self.addresses(&host, *port).await?;
-                let first = turn % addresses.len().max(1);
-                addresses.rotate_left(first);
-                Ok(Found { host, addresses, tls, account: None })
+                let host = endpoint.host.clone();
+                let (found, change) = self.addresses(route.name(), &host).await?;
+                let addresses = found.into_iter().map(|ip| SocketAddr::new(ip, endpoint.port)).collect();
+                let changes = change.into_iter().collect();
+                Ok(Found { host, addresses, tls, account, changes, asides: Vec::new() })
+            }
+            Source::Mx { port, tls, hosts } => {
+                let suspect = self.suspects.of(route.name()).filter(|_| record.confirmation);
+                if let Some(before) = doors::door_of(record).or(suspect) {
+                    return Ok(Found::at(before, *port, tls, None));
+                }
+                self.door_in_turn(record, route, *port, tls, *hosts).await
             }
         }
     }
 
-    async fn addresses(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, (Option<Peer>, Trouble)> {
-        let found =
-            self.resolver.addresses(host).await.map_err(|trouble| (Some(peer(host, None)), trouble))?;
-        Ok(found.into_iter().map(|address: IpAddr| SocketAddr::new(address, port)).collect())
+    /// The MX host and the address whose turn it is, and no other: to fall through to the next would hide
+    /// that this one is dead.
+    async fn door_in_turn<'a>(
+        &self,
+        record: &Record,
+        route: &Route,
+        port: u16,
+        tls: &'a TlsMode,
+        which: Which,
+    ) -> Result<Found<'a>, NotFound> {
+        let domain = route.to.address.domain();
+        let hosts = self.resolver.mx(domain).await.map_err(|trouble| (Some(peer(domain)), trouble))?;
+        let changed_mx = self.memory.mx(route.name(), domain, &hosts);
+        let turn = doors::turn(record.scheduled_at, route.interval);
+        let (host, turn) = doors::host(&hosts, which, turn).unwrap_or((domain, turn));
+        let (addresses, changed_addresses) = self.addresses(route.name(), host).await?;
+        let Some(address) = doors::address(&addresses, turn, |address| self.has_route(address)) else {
+            return Err((Some(peer(host)), doors::no_route(host, &addresses)));
+        };
+        let door = Door { host: host.to_owned(), address };
+        let changes = changed_mx.into_iter().chain(changed_addresses).collect();
+        let asides = doors::too_many(hosts.len()).into_iter().collect();
+        Ok(Found { changes, asides, ..Found::at(door, port, tls, None) })
     }
 
-    fn turn(&self, route: &RouteName) -> usize {
-        self.turns.get(route).map_or(0, |turn| turn.fetch_add(1, Ordering::Relaxed))
+    async fn addresses(
+        &self,
+        route: &RouteName,
+        host: &str,
+    ) -> Result<(Vec<IpAddr>, Option<Change>), NotFound> {
+        let found = self.resolver.addresses(host).await.map_err(|trouble| (Some(peer(host)), trouble))?;
+        let change = self.memory.addresses(route, host, &found);
+        Ok((found, change))
+    }
+
+    /// Whether an address can be reached from here at all. That one cannot is said once.
+    fn has_route(&self, address: IpAddr) -> bool {
+        let has_route = self.network.has_route(address);
+        if !has_route && !self.has_said.swap(true, Ordering::Relaxed) {
+            tracing::warn!(%address, "this machine has no route there; MX hosts are not probed at such addresses");
+        }
+        has_route
     }
 }
 
-/// Of the most preferred hosts, the one whose turn it is. Never one of the others: falling through to
-/// a backup would hide that the primary is dead.
-fn in_turn(hosts: &[MxHost], turn: usize) -> &str {
-    let best = hosts.first().map_or(0, |host| host.preference);
-    let equal = hosts.iter().take_while(|host| host.preference == best).count().max(1);
-    hosts.get(turn % equal).map_or("", |host| &host.host)
+impl<'a> Found<'a> {
+    /// One door, known beforehand.
+    fn at(door: Door, port: u16, tls: &'a TlsMode, account: Option<&'a Account>) -> Self {
+        let addresses = vec![SocketAddr::new(door.address, port)];
+        Self { host: door.host, addresses, tls, account, changes: Vec::new(), asides: Vec::new() }
+    }
 }
 
 fn ended(stages: Vec<StageTime>, peer: Option<Peer>, ending: Ending) -> Fact {
     Fact::Submitted { stages, peer, asides: Vec::new(), ending, attempt: Attempt::default() }
 }
 
-fn peer(host: &str, address: Option<&SocketAddr>) -> Peer {
-    Peer {
-        host: Text::new(host),
-        address: address.map(SocketAddr::ip),
-        port: address.map_or(0, SocketAddr::port),
-        tls: None,
-        certificate_expires_at: None,
-    }
+fn peer(host: &str) -> Peer {
+    Peer { host: Text::new(host), address: None, port: 0, tls: None, certificate_expires_at: None }
 }
 
 fn text(address: &Address) -> &str {
     address.as_ref()
 }
 
-fn no_submission() -> (Option<Peer>, Trouble) {
+fn no_submission() -> NotFound {
     (
         None,
         Trouble::new(Stage::Resolve, Class::Own, "no_submission", "the account has no submission endpoint"),
@@ -290,17 +325,4 @@ fn no_submission() -> (Option<Peer>, Trouble) {
 /// Microseconds from one steady time to another; 0 if they are the wrong way round.
 pub(crate) fn micros_since(from: Timestamp, to: Timestamp) -> u64 {
     u64::try_from(to.as_microsecond() - from.as_microsecond()).unwrap_or(0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn equal_hosts_take_turns_and_a_backup_never_covers_for_a_primary() {
-        let mx = |preference, host: &str| MxHost { preference, host: host.into() };
-        let hosts = [mx(10, "a"), mx(10, "b"), mx(20, "backup")];
-        let taken: Vec<_> = (0..5).map(|turn| in_turn(&hosts, turn)).collect();
-        assert_eq!(taken, ["a", "b", "a", "b", "a"]);
-    }
 }

@@ -20,8 +20,10 @@ use mailsonar_protocol::{Class, Stage};
 
 use crate::trouble::Trouble;
 
-/// The most MX hosts, and the most addresses of one host, that are looked at.
-const MAX_HOSTS: usize = 32;
+/// The most addresses of one host that are looked at.
+const MAX_ADDRESSES: usize = 32;
+/// The longest chain of aliases that is followed.
+const MAX_ALIASES: usize = 16;
 /// The most of the system's servers that are asked, as in glibc.
 const MAX_SERVERS: usize = 3;
 
@@ -51,7 +53,7 @@ pub struct MxHost {
 }
 
 /// Asks DNS. Its failures are [`Trouble`] in the stage `resolve`, of class `dns` with the detail
-/// `nxdomain`, `nodata`, `servfail`, `refused`, `timeout`, `null_mx` or `other`; of class `own` where
+/// `nxdomain`, `nodata`, `cname_loop`, `servfail`, `refused`, `timeout`, `null_mx` or `other`; of class `own` where
 /// the name or this machine's resolver is unusable.
 #[derive(Debug, Clone)]
 pub struct Resolver {
@@ -145,8 +147,29 @@ impl Resolver {
             _ => None,
         };
         let found = v4.unwrap_or_default().into_iter().chain(v6.unwrap_or_default());
-        let addresses: Vec<_> = found.filter_map(|data| data.ip_addr()).take(MAX_HOSTS).collect();
-        trouble.map_or(Ok(addresses), Err)
+        let addresses: Vec<_> = found.filter_map(|data| data.ip_addr()).take(MAX_ADDRESSES).collect();
+        match trouble {
+            Some(trouble) if trouble.detail == "nodata" => Err(self.followed(name, trouble).await),
+            Some(trouble) => Err(trouble),
+            None => Ok(addresses),
+        }
+    }
+
+    /// Why a name leads to no record: perhaps its aliases (CNAME) lead back to themselves.
+    async fn followed(&self, name: &Name, nothing: Trouble) -> Trouble {
+        let mut seen = vec![name.clone()];
+        while let Some(last) = seen.last()
+            && let Ok(aliases) = self.ask(last, RecordType::CNAME).await
+            && let Some(RData::CNAME(next)) = aliases.first()
+        {
+            if seen.contains(&next.0) || seen.len() >= MAX_ALIASES {
+                let path = seen.iter().map(shown).collect::<Vec<_>>().join(" -> ");
+                let words = format!("{path} -> {}: the aliases lead nowhere", shown(&next.0));
+                return Trouble::new(Stage::Resolve, Class::Dns, "cname_loop", words);
+            }
+            seen.push(next.0.clone());
+        }
+        nothing
     }
 
     async fn mx_of(&self, name: &Name) -> Result<Vec<MxHost>, Trouble> {
@@ -155,6 +178,9 @@ impl Resolver {
             Err(none) if none.detail == "nodata" => {
                 let implicit = MxHost { preference: 0, host: shown(name) };
                 return self.addresses_of(name).await.map(|_| vec![implicit]).map_err(|without| {
+                    if without.detail == "cname_loop" {
+                        return without;
+                    }
                     let words = format!("{}; nor an address: {}", none.words, without.words);
                     Trouble { words: words.into(), ..without }
                 });
@@ -243,7 +269,7 @@ fn in_hosts_file(name: &Name, kind: RecordType) -> Option<Vec<RData>> {
     Some(known.answers().iter().map(|record| record.data.clone()).collect())
 }
 
-/// Sorted and bounded; `None` where the only record says that the domain takes no mail.
+/// Sorted; `None` where the only record says that the domain takes no mail.
 fn mx_hosts(records: Vec<RData>) -> Option<Vec<MxHost>> {
     let mut hosts: Vec<_> = records
         .into_iter()
@@ -255,7 +281,6 @@ fn mx_hosts(records: Vec<RData>) -> Option<Vec<MxHost>> {
         })
         .collect();
     hosts.sort_by_key(|host| host.preference);
-    hosts.truncate(MAX_HOSTS);
     (!hosts.is_empty()).then_some(hosts)
 }
 
@@ -308,7 +333,8 @@ mod tests {
     use hickory_resolver::proto::op::{Message, MessageType};
     use hickory_resolver::proto::rr::Record;
     use hickory_resolver::proto::rr::rdata::{A, AAAA, CNAME, MX};
-    use tokio::net::UdpSocket;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, UdpSocket};
 
     use super::*;
 
@@ -332,9 +358,14 @@ mod tests {
             ("both.example." | "v4.example." | "bare.example.", T::A) => vec![v4()],
             ("both.example." | "v6.example." | "half.example.", T::AAAA) => vec![v6()],
             ("alias.example.", T::A) => vec![RData::CNAME(CNAME(host("v4.example."))), v4()],
+            ("loop.example.", _) => {
+                vec![RData::CNAME(CNAME(host("pool.example."))), RData::CNAME(CNAME(host("loop.example.")))]
+            }
+            ("pool.example.", _) => vec![RData::CNAME(CNAME(host("loop.example.")))],
+            ("chain.example.", _) => vec![RData::CNAME(CNAME(host("loop.example.")))],
             ("acme.example.", T::MX) => vec![mx(20, "B.acme.example."), mx(10, "a.acme.example.")],
             ("null.example.", T::MX) => vec![mx(0, ".")],
-            ("many.example.", T::MX) => (0..40).map(|n| mx(n, &format!("h{n}."))).collect(),
+            ("many.example.", T::MX) => (0..1_000).map(|n| mx(n, &format!("h{n}."))).collect(),
             ("half.example.", T::A) | ("servfail.example.", _) => {
                 return Some((ResponseCode::ServFail, vec![]));
             }
@@ -346,32 +377,59 @@ mod tests {
         Some((ResponseCode::NoError, records))
     }
 
-    /// A DNS server, its address, and how often it was asked.
+    /// What a server of that zone answers, in bytes; nothing at all where it is silent.
+    fn answer(zone: fn(&str, RecordType) -> Reply, question: &[u8], most: usize) -> Option<Vec<u8>> {
+        let request = Message::from_vec(question).expect("a message");
+        let query = request.queries.first().expect("a question").clone();
+        assert!(query.name().is_fqdn(), "no search list");
+        let (code, records) = zone(&query.name().to_ascii(), query.query_type())?;
+        let mut reply = Message::new(request.metadata.id, MessageType::Response, request.metadata.op_code);
+        reply.metadata.response_code = code;
+        reply.add_query(query.clone());
+        let mut owner = query.name().clone();
+        for data in records {
+            let alias = if let RData::CNAME(alias) = &data { Some(alias.0.clone()) } else { None };
+            reply.add_answer(Record::from_rdata(owner.clone(), 60, data));
+            owner = alias.unwrap_or(owner);
+        }
+        let bytes = reply.to_vec().expect("encoded");
+        if bytes.len() <= most {
+            return Some(bytes);
+        }
+        reply.answers.clear();
+        reply.metadata.truncation = true;
+        Some(reply.to_vec().expect("encoded"))
+    }
+
+    /// A DNS server (UDP, and TCP for what is long), its address, and how often it was asked.
     async fn server(zone: fn(&str, RecordType) -> Reply) -> (SocketAddr, Arc<AtomicU32>) {
-        let socket = UdpSocket::bind("127.0.0.1:0").await.expect("bound");
+        let (socket, listener) = loop {
+            let socket = UdpSocket::bind("127.0.0.1:0").await.expect("bound");
+            if let Ok(listener) = TcpListener::bind(socket.local_addr().expect("an address")).await {
+                break (socket, listener);
+            }
+        };
         let (address, asked) = (socket.local_addr().expect("an address"), Arc::new(AtomicU32::new(0)));
         let counter = asked.clone();
         tokio::spawn(async move {
             let mut buffer = vec![0; 4_096];
             while let Ok((length, peer)) = socket.recv_from(&mut buffer).await {
                 counter.fetch_add(1, Ordering::Relaxed);
-                let request = Message::from_vec(&buffer[..length]).expect("a message");
-                let query = request.queries.first().expect("a question").clone();
-                assert!(query.name().is_fqdn(), "no search list");
-                let Some((code, records)) = zone(&query.name().to_ascii(), query.query_type()) else {
-                    continue;
-                };
-                let mut reply =
-                    Message::new(request.metadata.id, MessageType::Response, request.metadata.op_code);
-                reply.metadata.response_code = code;
-                reply.add_query(query.clone());
-                let mut owner = query.name().clone();
-                for data in records {
-                    let alias = if let RData::CNAME(alias) = &data { Some(alias.0.clone()) } else { None };
-                    reply.add_answer(Record::from_rdata(owner.clone(), 60, data));
-                    owner = alias.unwrap_or(owner);
+                if let Some(reply) = answer(zone, &buffer[..length], 1_232) {
+                    socket.send_to(&reply, peer).await.expect("sent");
                 }
-                socket.send_to(&reply.to_vec().expect("encoded"), peer).await.expect("sent");
+            }
+        });
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                while let Ok(length) = stream.read_u16().await {
+                    let mut question = vec![0; length.into()];
+                    stream.read_exact(&mut question).await.expect("a question");
+                    let reply = answer(zone, &question, usize::from(u16::MAX)).expect("an answer");
+                    let length = u16::try_from(reply.len()).expect("short enough");
+                    stream.write_u16(length).await.expect("sent");
+                    stream.write_all(&reply).await.expect("sent");
+                }
             }
         });
         (address, asked)
@@ -430,6 +488,17 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn aliases_that_lead_nowhere_end_soon_and_are_named() {
+        let (resolver, _) = resolver().await;
+        for name in ["loop.example", "chain.example"] {
+            let trouble = resolver.addresses(name).await.expect_err(name);
+            assert_eq!((trouble.class, trouble.detail), (Class::Dns, "cname_loop"), "{trouble:?}");
+            let trouble = resolver.mx(name).await.expect_err(name);
+            assert_eq!((trouble.class, trouble.detail), (Class::Dns, "cname_loop"), "{trouble:?}");
+        }
+    }
+
+    #[tokio::test]
     async fn mx_hosts_are_sorted_bounded_implied_or_denied() {
         let (resolver, server) = resolver().await;
         let host = |preference, host: &str| MxHost { preference, host: host.into() };
@@ -438,7 +507,7 @@ mod tests {
             Ok(vec![host(10, "a.acme.example"), host(20, "b.acme.example")])
         );
         assert_eq!(resolver.mx("bare.example").await, Ok(vec![host(0, "bare.example")]));
-        assert_eq!(resolver.mx("many.example").await.expect("hosts").len(), MAX_HOSTS);
+        assert_eq!(resolver.mx("many.example").await.expect("hosts").len(), 1_000);
         for (name, detail, words) in [
             ("null.example", "null_mx", "MX null.example: null MX".to_owned()),
             ("gone.example", "nxdomain", format!("MX gone.example: NXDOMAIN from {server}")),

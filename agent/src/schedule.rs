@@ -4,8 +4,8 @@
 //! Decides when; does not know what a probe is.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -24,17 +24,26 @@ const JITTER: f64 = 0.05;
 /// Submissions of one route that may be under way at once; a tick beyond is missed, and counted.
 const AT_ONCE: usize = 32;
 
+/// The least time between two probes that the collector asked for, on one route.
+const ASKED_GAP: SignedDuration = SignedDuration::from_secs(5);
+
 /// What a route's schedule needs to know of how its probes went.
 #[derive(Debug)]
 pub struct Pulse {
     well: AtomicBool,
     confirm: Notify,
+    asked: Mutex<Option<Timestamp>>,
     missed: AtomicU64,
 }
 
 impl Default for Pulse {
     fn default() -> Self {
-        Self { well: AtomicBool::new(true), confirm: Notify::new(), missed: AtomicU64::new(0) }
+        Self {
+            well: AtomicBool::new(true),
+            confirm: Notify::new(),
+            asked: Mutex::default(),
+            missed: AtomicU64::new(0),
+        }
     }
 }
 
@@ -50,6 +59,18 @@ impl Pulse {
                 }
             }
         }
+    }
+
+    /// The collector wants a second view at once. `false` if it had one only just now: nobody can make this
+    /// agent send as often as he likes.
+    pub fn asked(&self, now: Timestamp) -> bool {
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_soon = asked.is_some_and(|at| now.duration_since(at).abs() < ASKED_GAP);
+        if !is_soon {
+            *asked = Some(now);
+            self.confirm.notify_one();
+        }
+        !is_soon
     }
 
     /// Ticks that were not taken since the start.
@@ -186,6 +207,17 @@ mod tests {
         pulse.concluded(Outcome::Delivered);
         pulse.concluded(Outcome::Unknown);
         assert!(asked(&pulse), "not knowing is worth a second look");
+    }
+
+    #[test]
+    fn a_second_view_is_had_at_once_but_not_as_often_as_somebody_asks() {
+        let pulse = Pulse::default();
+        let due = |pulse: &Pulse| futures::FutureExt::now_or_never(pulse.confirm.notified()).is_some();
+        assert!(pulse.asked(at(100)) && due(&pulse));
+        assert!(!pulse.asked(at(101)) && !due(&pulse));
+        assert!(!pulse.asked(at(104)));
+        assert!(pulse.asked(at(105)) && due(&pulse));
+        assert!(pulse.asked(at(90)), "a clock that was set back silences nobody");
     }
 
     struct Paused;

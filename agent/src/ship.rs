@@ -15,7 +15,8 @@ use futures::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
 use mailsonar_clock::SharedClock;
 use mailsonar_protocol::{
-    Acknowledgement, AgentHealth, AgentName, Answer, Batch, Outcome, ProbeId, Record, Region, RouteCard, Text,
+    Acknowledgement, AgentHealth, AgentName, Answer, Batch, Outcome, ProbeId, Record, Region, RouteCard,
+    RouteName, Text,
 };
 use mailsonar_settings::Secret;
 use secrecy::ExposeSecret;
@@ -39,6 +40,9 @@ pub struct Config {
 
 /// The most records in a batch.
 const MOST: usize = 500;
+
+/// The most routes that one answer may ask for.
+const MOST_ASKED: usize = 1_000;
 
 /// News that somebody may be paged for is shipped at once, with what changes in the same moment.
 const GATHER: Duration = Duration::from_millis(20);
@@ -86,6 +90,9 @@ impl Shipped {
 
 /// Hears how each shipment went.
 pub type OnShipped = Arc<dyn Fn(Shipped) + Send + Sync>;
+
+/// Hears of a route that is to be probed at once, out of turn.
+pub type OnAsked = Arc<dyn Fn(&RouteName) + Send + Sync>;
 
 /// Asks how the agent is, for each batch; what the ledger knows is added to it.
 pub type AskHealth = Arc<dyn Fn() -> AgentHealth + Send + Sync>;
@@ -135,6 +142,8 @@ pub struct Shipper {
     pub health: AskHealth,
     /// Who hears how it went.
     pub on_shipped: OnShipped,
+    /// Who hears which routes the collector wants to be probed at once.
+    pub on_asked: OnAsked,
 }
 
 /// What to do after an answer.
@@ -263,6 +272,9 @@ impl Shipper {
                 return Next::Wait(Shipped::Refused);
             }
         };
+        for route in answer.confirm.iter().take(MOST_ASKED) {
+            (self.on_asked)(route);
+        }
         let is_ours = |told: &Acknowledgement| {
             sent.iter().any(|sent| sent.probe == told.probe && sent.revision >= told.revision)
         };
@@ -519,6 +531,7 @@ mod tests {
         news: Arc<News>,
         collector: Arc<Collector>,
         heard: Arc<Mutex<Vec<Shipped>>>,
+        asked: Arc<Mutex<Vec<RouteName>>>,
         task: JoinHandle<()>,
     }
 
@@ -534,6 +547,8 @@ mod tests {
         fn new(ledger: Ledger, collector: Arc<Collector>) -> Self {
             let (clock, news, heard) = (paused(), Arc::new(News::default()), Arc::new(Mutex::default()));
             let ears: Arc<Mutex<Vec<Shipped>>> = heard.clone();
+            let asked: Arc<Mutex<Vec<RouteName>>> = Arc::default();
+            let wanted = asked.clone();
             let shipper = Shipper {
                 agent: "eu-1".parse().expect("a name"),
                 region: "eu".parse().expect("a name"),
@@ -547,8 +562,9 @@ mod tests {
                 announced: Mutex::default(),
                 health: Arc::new(|| AgentHealth { missed: 7, ..AgentHealth::default() }),
                 on_shipped: Arc::new(move |how| ears.lock().expect("not poisoned").push(how)),
+                on_asked: Arc::new(move |route| wanted.lock().expect("not poisoned").push(route.clone())),
             };
-            Self { ledger, clock, news, collector, heard, task: tokio::spawn(shipper.run()) }
+            Self { ledger, clock, news, collector, heard, asked, task: tokio::spawn(shipper.run()) }
         }
 
         async fn with(
@@ -592,6 +608,20 @@ mod tests {
 
     async fn seconds(count: u64) {
         tokio::time::sleep(Duration::from_secs(count)).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn routes_that_the_collector_asks_for_are_told_and_the_batch_is_acknowledged_all_the_same() {
+        let scene = Scene::with(1, |collector, body| {
+            let (status, answer) = collector.take(&body)?;
+            let mut answer: Answer = serde_json::from_slice(&answer).expect("an answer");
+            answer.confirm = vec!["loop".parse().expect("a name"), "elsewhere".parse().expect("a name")];
+            Ok((status, serde_json::to_vec(&answer).expect("JSON").into()))
+        })
+        .await;
+        scene.drained(Duration::from_secs(1)).await;
+        let asked = scene.asked.lock().expect("not poisoned").clone();
+        assert_eq!(asked.iter().map(RouteName::as_str).collect::<Vec<_>>(), ["loop", "elsewhere"]);
     }
 
     #[tokio::test(start_paused = true)]

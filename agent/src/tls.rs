@@ -8,13 +8,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::{fmt, io};
 
-use der::asn1::{GeneralizedTime, UtcTime};
-use der::{Decode, Header, Reader, SliceReader, Tag};
 use jiff::Timestamp;
 use mailsonar_clock::SharedClock;
 use mailsonar_protocol::{Class, Stage, Text};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{Resumption, WebPkiServerVerifier};
+use rustls::client::{Resumption, WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
@@ -26,6 +24,7 @@ use rustls::{
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use crate::certificate::{self, Validity};
 use crate::net::BoxedStream;
 use crate::trouble::Trouble;
 
@@ -56,7 +55,7 @@ pub enum Policy {
 #[derive(Debug, Clone)]
 pub struct Trust {
     clock: CivilTime,
-    verifier: Arc<WebPkiServerVerifier>,
+    verifier: Arc<Verifier>,
     strict: Arc<ClientConfig>,
     lenient: Arc<ClientConfig>,
 }
@@ -68,6 +67,8 @@ pub struct TlsReport {
     pub version_and_cipher: Text,
     /// When the server's own certificate ends, where it can be read.
     pub certificate_expires_at: Option<Timestamp>,
+    /// Which certificate it was: fingerprint, issuer, end.
+    pub certificate: Option<Text>,
     /// Always `Ok` under [`Policy::Verified`].
     pub verified: Result<(), Trouble>,
 }
@@ -75,24 +76,25 @@ pub struct TlsReport {
 impl Trust {
     /// The system's root certificates, loaded at the first use in this process.
     pub fn system(clock: SharedClock) -> Result<Self, TrustError> {
-        Self::from_roots(system_roots()?.clone(), clock)
+        Self::from_roots(system_roots()?.clone(), Vec::new(), clock)
     }
 
-    /// The system's root certificates and those of a PEM file.
+    /// The system's root certificates and those of a PEM file; the latter may be servers' own, too.
     pub fn system_and(ca_file: &Path, clock: SharedClock) -> Result<Self, TrustError> {
         // A host without roots of its own may live by the file alone.
         let mut roots = system_roots().cloned().unwrap_or_else(|_| RootCertStore::empty());
         let problem = |error: &dyn Display| TrustError::CaFile(ca_file.to_owned(), error.to_string());
         let certificates = CertificateDer::pem_file_iter(ca_file).map_err(|error| problem(&error))?;
-        let before = roots.len();
+        let mut pinned = Vec::new();
         for certificate in certificates {
             let certificate = certificate.map_err(|error| problem(&error))?;
-            roots.add(certificate).map_err(|error| problem(&error))?;
+            roots.add(certificate.clone()).map_err(|error| problem(&error))?;
+            pinned.push(certificate);
         }
-        if roots.len() == before {
+        if pinned.is_empty() {
             return Err(problem(&"there is no certificate in it"));
         }
-        Self::from_roots(roots, clock)
+        Self::from_roots(roots, pinned, clock)
     }
 
     /// These root certificates and no others.
@@ -101,17 +103,23 @@ impl Trust {
         clock: SharedClock,
     ) -> Result<Self, TrustError> {
         let mut store = RootCertStore::empty();
-        for root in roots {
-            store.add(root).map_err(|error| TrustError::Roots(error.to_string()))?;
+        let pinned: Vec<_> = roots.into_iter().collect();
+        for root in &pinned {
+            store.add(root.clone()).map_err(|error| TrustError::Roots(error.to_string()))?;
         }
-        Self::from_roots(store, clock)
+        Self::from_roots(store, pinned, clock)
     }
 
-    fn from_roots(roots: RootCertStore, clock: SharedClock) -> Result<Self, TrustError> {
+    fn from_roots(
+        roots: RootCertStore,
+        pinned: Vec<CertificateDer<'static>>,
+        clock: SharedClock,
+    ) -> Result<Self, TrustError> {
         let provider = Arc::new(ring::default_provider());
-        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone())
+        let webpki = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone())
             .build()
             .map_err(|error| TrustError::Roots(error.to_string()))?;
+        let verifier = Arc::new(Verifier { webpki, pinned });
         let clock = CivilTime(clock);
         let strict = client_config(&provider, &clock, verifier.clone())?;
         let lenient = client_config(&provider, &clock, Arc::new(AcceptAny(verifier.clone())))?;
@@ -180,10 +188,83 @@ impl TimeProvider for CivilTime {
     }
 }
 
+/// webpki's judgement, and one case more: a server's own certificate, given as such, that calls itself an
+/// authority. Many that sign themselves do, and webpki takes no authority for a server.
+#[derive(Debug)]
+struct Verifier {
+    webpki: Arc<WebPkiServerVerifier>,
+    /// The certificates of the CA file.
+    pinned: Vec<CertificateDer<'static>>,
+}
+
+impl Verifier {
+    /// Whether it is, bit by bit, one of those given, and webpki minds nothing but that it is an authority.
+    fn is_pinned(&self, certificate: &CertificateDer<'_>, error: &rustls::Error) -> bool {
+        let rustls::Error::InvalidCertificate(CertificateError::Other(other)) = error else { return false };
+        format!("{:?}", other.0) == "CaUsedAsEndEntity"
+            && self.pinned.iter().any(|known| known == certificate)
+    }
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let judged = self.webpki.verify_server_cert(certificate, intermediates, name, ocsp_response, now);
+        match judged {
+            Err(error) if self.is_pinned(certificate, &error) => {
+                is_current(certificate, now)?;
+                verify_server_name(&ParsedCertificate::try_from(certificate)?, name)?;
+                Ok(ServerCertVerified::assertion())
+            }
+            judged => judged,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.webpki.verify_tls12_signature(message, certificate, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.webpki.verify_tls13_signature(message, certificate, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.webpki.supported_verify_schemes()
+    }
+}
+
+/// That is, within its dates.
+fn is_current(certificate: &CertificateDer<'_>, now: UnixTime) -> Result<(), rustls::Error> {
+    let seconds = |time: Timestamp| u64::try_from(time.as_second()).unwrap_or(0);
+    let Some(Validity { not_before, not_after }) = certificate::validity(certificate) else {
+        return Err(CertificateError::BadEncoding.into());
+    };
+    if now.as_secs() < seconds(not_before) {
+        return Err(CertificateError::NotValidYet.into());
+    }
+    if now.as_secs() > seconds(not_after) { Err(CertificateError::Expired.into()) } else { Ok(()) }
+}
+
 /// Takes every certificate, but still asks for proof that the server holds its key: without it, the
 /// verdict that is reached on the certificate afterwards would say nothing about the server.
 #[derive(Debug)]
-struct AcceptAny(Arc<WebPkiServerVerifier>);
+struct AcceptAny(Arc<Verifier>);
 
 impl AcceptAny {
     fn tolerate(
@@ -276,7 +357,11 @@ fn report(
     let chain = session.peer_certificates().unwrap_or_default();
     TlsReport {
         version_and_cipher: format!("{version} {cipher}").into(),
-        certificate_expires_at: chain.first().and_then(|leaf| not_after(leaf)),
+        certificate_expires_at: chain
+            .first()
+            .and_then(|leaf| certificate::validity(leaf))
+            .map(|validity| validity.not_after),
+        certificate: chain.first().map(|leaf| certificate::description(leaf)),
         verified: match policy {
             // The handshake itself has judged it.
             Policy::Verified => Ok(()),
@@ -340,33 +425,12 @@ fn civil(time: UnixTime) -> String {
     Timestamp::from_second(seconds).map_or_else(|_| format!("second {seconds}"), |time| time.to_string())
 }
 
-/// The `notAfter` of a certificate (RFC 5280, section 4.1): a walk along the fields before it. A whole
-/// X.509 parser would be a dependency for one date, and would refuse odd certificates that have one.
-fn not_after(certificate: &[u8]) -> Option<Timestamp> {
-    let mut der = SliceReader::new(certificate).ok()?;
-    Header::decode(&mut der).ok()?; // Certificate
-    Header::decode(&mut der).ok()?; // TBSCertificate
-    if matches!(der.peek_tag().ok()?, Tag::ContextSpecific { .. }) {
-        der.tlv_bytes().ok()?; // version
-    }
-    for _serial_algorithm_issuer in 0..3 {
-        der.tlv_bytes().ok()?;
-    }
-    Header::decode(&mut der).ok()?; // Validity
-    der.tlv_bytes().ok()?; // notBefore
-    let end = match der.peek_tag().ok()? {
-        Tag::UtcTime => UtcTime::decode(&mut der).ok()?.to_unix_duration(),
-        _ => GeneralizedTime::decode(&mut der).ok()?.to_unix_duration(),
-    };
-    Timestamp::from_second(i64::try_from(end.as_secs()).ok()?).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::Write;
 
+    use der::{Decode, Header, Reader, SliceReader};
     use mailsonar_clock::SystemClock;
-    use proptest::prelude::*;
     use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair, SigningKey, date_time_ymd};
     use rustls::sign::{CertifiedKey, SingleCertAndKey};
     use rustls::{ServerConfig, SupportedProtocolVersion};
@@ -463,12 +527,45 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn a_certificate_that_says_it_is_an_authority_is_refused_in_words() {
-        let mut parameters = parameters("mx.example", (2049, 12, 31));
+    /// One that calls itself an authority, signed by itself.
+    fn authority(name: &str, until: (i32, u8, u8)) -> CertificateParams {
+        let mut parameters = parameters(name, until);
         parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let (certificate, acceptor) = server(&parameters, &rustls::version::TLS13);
-        let trust = Trust::only([certificate], SystemClock::shared()).expect("a root");
+        parameters
+    }
+
+    #[tokio::test]
+    async fn an_authority_that_serves_as_a_server_must_be_the_very_certificate_that_was_given() {
+        for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+            let (certificate, acceptor) = server(&authority("mx.example", (2049, 12, 31)), version);
+            let trust = Trust::only([certificate.clone()], SystemClock::shared()).expect("a root");
+            let report = shake("mx.example", &trust, acceptor.clone()).await.expect("a handshake");
+            assert_eq!(report.certificate, Some(certificate::description(&certificate)));
+            let trouble = shake("other.example", &trust, acceptor).await.expect_err("another name");
+            assert_eq!(trouble.detail, "wrong_name", "{trouble:?}");
+
+            // Of the same name and issuer, with another key: another server.
+            let (_, other) = server(&authority("mx.example", (2049, 12, 31)), version);
+            let trouble = shake("mx.example", &trust, other).await.expect_err("refused");
+            assert_eq!(trouble.class, Class::Tls);
+
+            let (expired, acceptor) = server(&authority("mx.example", (2020, 1, 1)), version);
+            let trust = Trust::only([expired], SystemClock::shared()).expect("a root");
+            let trouble = shake("mx.example", &trust, acceptor).await.expect_err("refused");
+            assert_eq!(trouble.detail, "certificate_expired", "{trouble:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_authority_that_a_trusted_one_signed_is_no_server_and_is_refused_in_words() {
+        let root_key = KeyPair::generate().expect("a key");
+        let root = authority("root.example", (2049, 12, 31));
+        let root_certificate = root.self_signed(&root_key).expect("signed").der().clone();
+        let key = KeyPair::generate().expect("a key");
+        let issuer = rcgen::Issuer::new(root, root_key);
+        let leaf = authority("mx.example", (2049, 12, 31)).signed_by(&key, &issuer).expect("signed");
+        let trust = Trust::only([root_certificate], SystemClock::shared()).expect("a root");
+        let acceptor = pretender(leaf.der().clone(), key);
         let trouble = shake("mx.example", &trust, acceptor).await.expect_err("refused");
         assert_eq!((trouble.class, trouble.detail), (Class::Tls, "certificate_invalid"));
         assert!(trouble.words.as_str().starts_with("certificate for mx.example is invalid: "), "{trouble:?}");
@@ -492,7 +589,7 @@ mod tests {
         let modern = parameters("mx.example", (2049, 12, 31)).self_signed(&key).expect("signed");
         let old = without_extensions(modern.der(), &key);
         assert!(ParsedCertificate::try_from(&old).is_err());
-        assert_eq!(not_after(&old), "2049-12-31T00:00:00Z".parse().ok());
+        assert!(certificate::validity(&old).is_some());
         let trust = Trust::only([modern.der().clone()], SystemClock::shared()).expect("a root");
         let acceptor = pretender(old, key);
         let trouble = shake("mx.example", &trust, acceptor.clone()).await.expect_err("refused");
@@ -528,24 +625,5 @@ mod tests {
             .expect_err("absent")
             .to_string();
         assert!(message.starts_with("CA file /nonexistent/ca.pem: "), "{message}");
-    }
-
-    #[test]
-    fn the_end_of_a_certificate_is_read_in_both_encodings() {
-        for (until, end) in [((2049, 12, 31), "2049-12-31T00:00:00Z"), ((2050, 1, 1), "2050-01-01T00:00:00Z")]
-        {
-            let (certificate, _) = server(&parameters("mx.example", until), &rustls::version::TLS13);
-            assert_eq!(not_after(&certificate), end.parse().ok());
-            for cut in 0..certificate.len() {
-                not_after(&certificate[..cut]);
-            }
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            not_after(&bytes);
-        }
     }
 }

@@ -1,7 +1,7 @@
 //! One readable function that puts the stages together.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -21,7 +21,9 @@ use crate::arrival::{self, Mailbox, Watcher};
 use crate::breaker::Breaker;
 use crate::casebook::{Casebook, Listener};
 use crate::chance::Chance;
+use crate::changes::Memory;
 use crate::config::{Account, Config, Route};
+use crate::doors::Suspects;
 use crate::ledger::{Change, Ledger};
 use crate::message::TagKey;
 use crate::metrics::{Metrics, WatcherMetrics};
@@ -88,7 +90,8 @@ impl Agent {
         let pulses: Arc<HashMap<_, _>> =
             Arc::new(cards.iter().map(|card| (card.route.clone(), Arc::new(Pulse::default()))).collect());
         let news = Arc::new(News::default());
-        listeners.extend(own_listeners(&metrics, &pulses, &news));
+        let suspects = Arc::new(Suspects::default());
+        listeners.extend(own_listeners(&metrics, &pulses, &news, &suspects));
 
         let casebook = Casebook::new(ledger.clone(), clock.clone(), listeners);
         let breaker = Breaker::new(ledger.clone(), clock.clone(), config.sign_ins_per_hour);
@@ -108,8 +111,8 @@ impl Agent {
         let (watchers, mailboxes) = watchers(&shared, &config.routes);
         let health = health(&clock, &casebook, &pulses, mailboxes.values().cloned().collect(), complaints);
         let (postponed, to_come) = mpsc::unbounded_channel();
-        let prober = Arc::new(prober(&mut config, &shared, mailboxes, postponed));
-        let counted = metrics.clone();
+        let prober = Arc::new(prober(&mut config, &shared, mailboxes, postponed, suspects));
+        let (counted, on_asked) = (metrics.clone(), on_asked(&pulses, &clock));
         let shipper = config.ship.zip(post).map(|(ship, post): (ship::Config, _)| Shipper {
             agent: config.agent,
             region: config.region.clone(),
@@ -123,6 +126,7 @@ impl Agent {
             announced: Mutex::default(),
             health,
             on_shipped: Arc::new(move |how| counted.shipped(how)),
+            on_asked,
         });
         let (routes, retention, region) = (config.routes, config.retention, config.region);
         let has_collector = shipper.is_some();
@@ -244,6 +248,7 @@ fn prober(
     shared: &arrival::Shared,
     mailboxes: BTreeMap<AccountName, Mailbox>,
     postponed: again::Postponed,
+    suspects: Arc<Suspects>,
 ) -> Prober {
     Prober {
         agent: shared.agent.clone(),
@@ -260,7 +265,9 @@ fn prober(
         mailboxes,
         postponed,
         sites: config.sites.clone(),
-        turns: config.routes.iter().map(|route| (route.name().clone(), AtomicUsize::new(0))).collect(),
+        suspects,
+        memory: Memory::default(),
+        has_said: AtomicBool::new(false),
     }
 }
 
@@ -280,9 +287,12 @@ fn own_listeners(
     metrics: &Arc<Metrics>,
     pulses: &Arc<HashMap<RouteName, Arc<Pulse>>>,
     news: &Arc<News>,
-) -> [Listener; 3] {
-    let (metrics, pulses, news) = (metrics.clone(), pulses.clone(), news.clone());
+    suspects: &Arc<Suspects>,
+) -> [Listener; 4] {
+    let (metrics, pulses, news, suspects) = (metrics.clone(), pulses.clone(), news.clone(), suspects.clone());
     [
+        // Before the pulse, which may ask for a confirmation at once.
+        Arc::new(move |change: &Change| suspects.heard(&change.after)),
         Arc::new(move |change: &Change| metrics.changed(change)),
         Arc::new(move |change: &Change| {
             let first = change.before.as_ref().is_some_and(|before| !before.is_concluded());
@@ -295,6 +305,16 @@ fn own_listeners(
         }),
         Arc::new(move |change: &Change| news.changed(change)),
     ]
+}
+
+/// What happens when the collector wants a second view. Routes that are not ours are passed over.
+fn on_asked(pulses: &Arc<HashMap<RouteName, Arc<Pulse>>>, clock: &SharedClock) -> ship::OnAsked {
+    let (pulses, clock) = (pulses.clone(), clock.clone());
+    Arc::new(move |route| {
+        if let Some(pulse) = pulses.get(route) {
+            pulse.asked(clock.now());
+        }
+    })
 }
 
 /// The accounts that routes end at, with their providers.

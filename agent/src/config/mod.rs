@@ -16,6 +16,7 @@ use mailsonar_clock::SharedClock;
 use mailsonar_protocol::{AccountName, AgentName, Region, RouteCard, RouteName, ServiceName};
 use mailsonar_settings::{Document, Problems};
 
+use crate::doors::Which;
 use crate::message::Signer;
 use crate::site::Sites;
 use crate::submit::{Credentials, Limits, TlsMode};
@@ -129,6 +130,8 @@ pub enum Source {
         port: u16,
         /// The protection.
         tls: TlsMode,
+        /// Which of them are probed.
+        hosts: Which,
     },
 }
 

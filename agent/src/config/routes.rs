@@ -6,8 +6,9 @@ use std::sync::Arc;
 use mailsonar_protocol::{AccountName, Direction, Door, Handover, RouteCard, RouteName};
 
 use super::meaning::{MX, Reader};
-use super::settings::{MxSettings, MxTls, RouteSettings, Settings};
+use super::settings::{MxHosts, MxSettings, MxTls, RouteSettings, Settings};
 use super::{Account, Route, Source};
+use crate::doors::Which;
 use crate::submit::TlsMode;
 
 impl Reader<'_> {
@@ -90,7 +91,11 @@ impl Reader<'_> {
                 MxTls::Required => TlsMode::Starttls(trust),
                 MxTls::Plaintext => TlsMode::Plaintext,
             };
-            return Some(Source::Mx { port: mx.port, tls });
+            let hosts = match mx.hosts {
+                MxHosts::All => Which::All,
+                MxHosts::Preferred => Which::Preferred,
+            };
+            return Some(Source::Mx { port: mx.port, tls, hosts });
         }
         if route.mx.is_some() {
             self.fault(

@@ -194,12 +194,23 @@ pub(super) struct MxSettings {
     pub port: u16,
     pub tls: MxTls,
     pub ca_file: Option<PathBuf>,
+    pub hosts: MxHosts,
 }
 
 impl Default for MxSettings {
     fn default() -> Self {
-        Self { port: 25, tls: MxTls::Opportunistic, ca_file: None }
+        Self { port: 25, tls: MxTls::Opportunistic, ca_file: None, hosts: MxHosts::All }
     }
+}
+
+/// Which MX hosts are probed in turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum MxHosts {
+    /// Every one.
+    All,
+    /// Those with the best preference.
+    Preferred,
 }
 
 /// How the way to an MX host is protected.

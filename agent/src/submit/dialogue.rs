@@ -9,7 +9,9 @@ use mailsonar_clock::Clock;
 use mailsonar_protocol::{Acceptance, Class, Peer, Stage, StageTime};
 
 use super::wire::Wire;
-use super::{Ending, Letter, Limits, SignIn, SignedIn, Submitted, Target, TlsMode, auth, letter, queue_id};
+use super::{
+    Ending, Letter, Limits, Shown, SignIn, SignedIn, Submitted, Target, TlsMode, auth, letter, queue_id,
+};
 use crate::net::{BoxedStream, Network};
 use crate::tls::{Policy, TlsReport, Trust, handshake};
 use crate::trouble::Trouble;
@@ -23,6 +25,7 @@ pub(super) struct Dialogue<'a> {
     times: Times<'a>,
     peer: Peer,
     asides: Vec<Trouble>,
+    shown: Shown,
     /// The final dot is out: from now on the server may have the message.
     handed_over: bool,
 }
@@ -45,7 +48,8 @@ impl<'a> Dialogue<'a> {
             certificate_expires_at: None,
         };
         let times = Times { clock, progress, taken: Vec::new() };
-        Self { network, target, letter, limits, times, peer, asides: Vec::new(), handed_over: false }
+        let (asides, shown) = (Vec::new(), Shown::default());
+        Self { network, target, letter, limits, times, peer, asides, shown, handed_over: false }
     }
 
     /// Holds it, to whatever end.
@@ -55,7 +59,8 @@ impl<'a> Dialogue<'a> {
             Err(trouble) if self.handed_over && !is_refusal(&trouble) => Ending::NoReply(trouble),
             Err(trouble) => Ending::Failed(trouble),
         };
-        Submitted { stages: self.times.taken, peer: self.peer, asides: self.asides, ending }
+        let Self { times, peer, asides, shown, .. } = self;
+        Submitted { stages: times.taken, peer, asides, shown, ending }
     }
 
     async fn run(&mut self) -> Result<Acceptance, Trouble> {
@@ -133,8 +138,9 @@ impl<'a> Dialogue<'a> {
             stream = secured;
         }
         let mut wire = Wire::new(stream);
+        let banner = &mut self.shown.banner;
         let work = async |wire: &mut Wire| {
-            wire.reply().await?.require(2, Stage::Greeting)?;
+            *banner = Some(wire.reply().await?.require(2, Stage::Greeting)?.words());
             hello(wire, target.ehlo_name).await
         };
         let offers = self.times.timed_on(&mut wire, Stage::Greeting, self.limits.greeting, work).await?;
@@ -196,6 +202,7 @@ impl<'a> Dialogue<'a> {
     fn note(&mut self, report: TlsReport) {
         self.peer.tls = Some(report.version_and_cipher);
         self.peer.certificate_expires_at = report.certificate_expires_at;
+        self.shown.certificate = report.certificate;
         self.asides.extend(report.verified.err());
     }
 }

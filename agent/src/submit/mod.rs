@@ -27,7 +27,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use mailsonar_clock::Clock;
-use mailsonar_protocol::{Acceptance, Peer, StageTime};
+use mailsonar_protocol::{Acceptance, Peer, StageTime, Text};
 use secrecy::SecretString;
 
 use crate::net::Network;
@@ -161,8 +161,19 @@ pub struct Submitted {
     pub peer: Peer,
     /// What was amiss and did not decide: no way to the first address, TLS not verified or not offered.
     pub asides: Vec<Trouble>,
+    /// What the server showed of itself.
+    pub shown: Shown,
     /// How it ended.
     pub ending: Ending,
+}
+
+/// What a server shows of itself, as far as the dialogue came.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Shown {
+    /// The words it greets with.
+    pub banner: Option<Text>,
+    /// Its certificate: fingerprint, issuer, end.
+    pub certificate: Option<Text>,
 }
 
 /// How a submission ended.
