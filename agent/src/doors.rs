@@ -152,7 +152,7 @@ mod tests {
 
     #[test]
     fn a_turn_needs_no_memory() {
-        let interval = Duration::from_secs(60);
+        let interval = Duration::from_mins(1);
         let turns: Vec<_> = (0..4).map(|n| turn(at(17 + 60 * n), interval)).collect();
         assert!(turns.windows(2).all(|pair| pair[1] == pair[0] + 1), "{turns:?}");
         assert_eq!(turn(at(17), interval), turn(at(18), interval));
