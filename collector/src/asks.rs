@@ -12,8 +12,8 @@ use tokio::sync::Notify;
 
 use crate::evaluate::Asked;
 
-/// A route is asked for again only after so long.
-const AGAIN: SignedDuration = SignedDuration::from_secs(3);
+/// A route is asked for again only after so long; an agent passes over what is asked sooner.
+const AGAIN: SignedDuration = SignedDuration::from_millis(5_100);
 
 /// What is wanted, and when it was last. Cheap to clone; all clones are one.
 #[derive(Debug, Clone, Default)]
@@ -100,10 +100,10 @@ mod tests {
         assert_eq!(waiting.await.expect("no panic").len(), 1);
         asks.want(asked(), at(2));
         assert_eq!(asks.take(&eu, at(2)), [], "it has just been asked");
-        asks.want(asked(), at(4));
-        assert_eq!(asks.take(&eu, at(4)).len(), 1);
-        asks.want(Asked::new(), at(9));
+        asks.want(asked(), at(6));
+        assert_eq!(asks.take(&eu, at(6)).len(), 1);
+        asks.want(Asked::new(), at(12));
         asks.wait(&eu, Duration::from_secs(20)).await;
-        assert_eq!(asks.take(&eu, at(9)), []);
+        assert_eq!(asks.take(&eu, at(12)), []);
     }
 }

@@ -8,6 +8,7 @@ mod body;
 mod check;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::body::Body;
@@ -16,7 +17,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use mailsonar_clock::SharedClock;
-use mailsonar_protocol::{Acknowledgement, Answer, Batch, ProbeId, Record, Region, VERSION};
+use mailsonar_protocol::{Acknowledgement, Answer, Asked, Batch, ProbeId, Record, Region, VERSION};
 use serde::Serialize;
 use tokio::sync::Notify;
 use tracing::{debug, warn};
@@ -24,6 +25,7 @@ use tracing::{debug, warn};
 pub(crate) use auth::bearer;
 pub use auth::{AgentConfig, Agents, TokenHash, check as check_agents, token_hash};
 
+use crate::asks::Asks;
 use crate::expose::Metrics;
 use crate::store::{Agent, Desks, Failure, Hello, Merged, Store, StoreError};
 
@@ -40,7 +42,12 @@ pub struct Ingest {
     pub metrics: Metrics,
     /// Told after each batch.
     pub news: Arc<Notify>,
+    /// Second views that are wanted.
+    pub asks: Asks,
 }
+
+/// How long who asks for wishes is held while there are none.
+const HOLD: Duration = Duration::from_secs(20);
 
 /// Why a batch was not taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -163,6 +170,14 @@ pub async fn take(
     result.map(Json)
 }
 
+/// `GET /v1/confirm`: held until a second view is wanted of this agent, or a while has passed.
+pub async fn confirm(State(ingest): State<Ingest>, headers: HeaderMap) -> Result<Json<Asked>, Refusal> {
+    let (name, _) = auth::by_token(&ingest.agents, &headers)?;
+    ingest.asks.wait(name, HOLD).await;
+    let confirm = ingest.asks.take(name, ingest.clock.now());
+    Ok(Json(Asked { protocol: VERSION, confirm }))
+}
+
 impl Ingest {
     async fn take(&self, received_at: Timestamp, headers: &HeaderMap, body: Body) -> Result<Answer, Refusal> {
         let (name, config) = auth::by_token(&self.agents, headers)?;
@@ -186,7 +201,12 @@ impl Ingest {
         let ingest = self.clone();
         let keeping = tokio::spawn(async move { ingest.keep(batch, received_at).await });
         keeping.await.unwrap_or_else(|_| Err(StoreError::interrupted().into()))?;
-        Ok(Answer { protocol: VERSION, received_at, acknowledged, confirm: Vec::new() })
+        Ok(Answer {
+            protocol: VERSION,
+            received_at,
+            acknowledged,
+            confirm: self.asks.take(name, received_at),
+        })
     }
 
     /// Makes a batch durable, and counts what it changed.

@@ -14,6 +14,7 @@
 //! requests, [`Collector::tick`] decides, [`Collector::deliver`] sends what is due. [`serve`] is the
 //! same with a listener and timers. It knows no SMTP and no IMAP.
 
+mod asks;
 pub mod config;
 pub mod evaluate;
 pub mod expose;
@@ -37,6 +38,7 @@ use tokio::sync::Notify;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{error, info, warn};
 
+use asks::Asks;
 pub use config::Config;
 use evaluate::{Assessment, Finding, Regions, Subject};
 use expose::{Metrics, PatientListener};
@@ -137,6 +139,8 @@ struct Inner {
     channels: Vec<(Channel, Notify)>,
     /// Told after each batch.
     news: Arc<Notify>,
+    /// Second views that are wanted of agents.
+    asks: Asks,
     live: Mutex<Live>,
 }
 
@@ -189,6 +193,7 @@ impl Collector {
                 outbox: Outbox::new(desks.clone(), clock.clone(), metrics.clone()),
                 channels: channels.collect(),
                 news: Arc::new(Notify::new()),
+                asks: Asks::default(),
                 live: Mutex::new(live),
                 config,
                 clock,
@@ -206,6 +211,7 @@ impl Collector {
             clock: self.inner.clock.clone(),
             metrics: self.inner.metrics.clone(),
             news: Arc::clone(&self.inner.news),
+            asks: self.inner.asks.clone(),
         };
         expose::router(self.clone(), ingest)
     }
@@ -297,10 +303,20 @@ impl Collector {
                     let summary = incident.resolution.map(|end| end.summary);
                     info!(id = incident.id, summary, "incident resolved");
                 }
+                Event::Overran(incident) => {
+                    warn!(
+                        id = incident.id,
+                        summary = incident.summary,
+                        "the promised time to recover passed"
+                    );
+                }
                 Event::Owed { incident, notifier } => info!(id = incident, notifier, "page owed"),
             }
         }
         self.inner.metrics.set_incidents(&assessment.subjects, open);
+        self.inner.metrics.set_states(&assessment.states);
+        self.inner.metrics.set_backlogs(&assessment.subjects, open, now);
+        self.inner.asks.want(assessment.asked, now);
         if news {
             self.wake_deliveries();
         }

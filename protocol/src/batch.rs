@@ -125,6 +125,16 @@ pub struct Answer {
     pub confirm: Vec<RouteName>,
 }
 
+/// What a collector answers who asks what is to be probed at once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asked {
+    /// [`crate::VERSION`] of the writer.
+    pub protocol: u32,
+    /// As in [`Answer::confirm`]; empty if nothing was wanted for as long as the answer was held.
+    #[serde(default)]
+    pub confirm: Vec<RouteName>,
+}
+
 /// One record that is durable at the collector, in this revision or a higher one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Acknowledgement {

@@ -19,7 +19,7 @@ mod record;
 mod text;
 mod time;
 
-pub use batch::{Acknowledgement, AgentHealth, Answer, Batch, Complaint, MailboxHealth, RouteCard};
+pub use batch::{Acknowledgement, AgentHealth, Answer, Asked, Batch, Complaint, MailboxHealth, RouteCard};
 pub use journey::{Authentication, Change, Deferral, Handover, Hop, Journey, Report, ReportKind};
 pub use name::{AccountName, AgentName, InvalidName, ProbeId, Region, RouteName, ServiceName};
 pub use record::{
@@ -34,6 +34,10 @@ pub const VERSION: u32 = 1;
 
 /// Where a collector takes batches, below its base URL.
 pub const BATCHES_PATH: &str = "/v1/batches";
+
+/// Where an agent asks, below the base URL, what it is to probe at once. The answer, an [`Asked`], is held
+/// until something is, but for no longer than 20 s.
+pub const CONFIRM_PATH: &str = "/v1/confirm";
 
 /// The most records one batch may hold; a collector refuses more.
 pub const MAX_RECORDS: usize = 1_000;

@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use mailsonar_protocol::Region;
 
 use super::backlog::tally;
-use super::facts::{Mail, OpenIncident, Sample, Subject};
+use super::facts::{Facts, OpenIncident, Sample, Subject};
 use super::failover;
 use super::leg::LegView;
 use super::votes::attempts;
@@ -28,6 +28,8 @@ pub struct Course {
     pub on_time_at: Option<Timestamp>,
     /// The last of its accepted mail arrived, or the rest was given up.
     pub drained_at: Option<Timestamp>,
+    /// When the promised time to recover passed without new mail being on time, if that is news.
+    pub overran_at: Option<Timestamp>,
     /// What is missing; when nothing came for the grace, it is given up.
     pub backlog: Backlog,
     /// New changes of the site through which mail flows.
@@ -36,7 +38,8 @@ pub struct Course {
 
 impl Course {
     /// How it stands now.
-    pub(super) fn of(view: &LegView<'_>, open: &OpenIncident, mail: &[Mail]) -> Self {
+    pub(super) fn of(view: &LegView<'_>, open: &OpenIncident, facts: &Facts) -> Self {
+        let mail = facts.slow_mail.get(view.subject).map_or(&[][..], Vec::as_slice);
         let fails = view.failing().next().is_some();
         let accepting_at = open.accepting_at.filter(|&at| !is_refused_since(view, at));
         let on_time_at =
@@ -54,6 +57,11 @@ impl Course {
                 0 => quiet_since,
                 _ => on_time_at.filter(|_| given_up).map(|_| view.now),
             },
+            overran_at: facts
+                .promises
+                .get(&view.subject.service)
+                .and_then(|promise| open.started_at.checked_add(*promise).ok())
+                .filter(|&at| at <= view.now && on_time_at.is_none() && !open.overran),
             backlog,
             failovers: failover::new_ones(view, open),
         }
@@ -73,6 +81,7 @@ fn handovers<'v>(
 ) -> impl Iterator<Item = (&'v Region, &'v Sample, bool)> {
     view.lanes().flat_map(move |(agent, lane)| {
         let told = attempts(view.subject.leg, lane).filter(move |(sample, _)| sample.started_at >= since);
+        let told = told.filter(move |(sample, taken)| *taken || !view.hosts.excuses(lane, sample));
         told.map(move |(sample, taken)| (&agent.region, sample, taken))
     })
 }

@@ -81,6 +81,8 @@ pub struct Facts {
     pub agents: Vec<AgentFacts>,
     /// For each open incident: mail that was accepted since it began, and was slow or is missing.
     pub slow_mail: BTreeMap<Subject, Vec<Mail>>,
+    /// Within what time each service is promised to recover.
+    pub promises: BTreeMap<ServiceName, SignedDuration>,
 }
 
 /// A message that was accepted, and then was slow to arrive or is not there yet.
@@ -105,6 +107,10 @@ pub struct AgentFacts {
     pub heard_at: Option<Timestamp>,
     /// Whether it has more news than it could send so far, so that silence about a probe says nothing.
     pub is_behind: bool,
+    /// What is added to its times to make them ours.
+    pub clock_offset: SignedDuration,
+    /// Trouble of its own: since when, a word for it, a sentence.
+    pub complaints: Vec<(Timestamp, Text, Text)>,
     /// The mailboxes it cannot look into.
     pub shut: Vec<ShutMailbox>,
     /// Every mailbox it watches, by the service that holds it: how many.
@@ -240,6 +246,8 @@ pub struct OpenIncident {
     pub blame: Option<Blame>,
     /// Changes of site that are known.
     pub failovers: Vec<Failover>,
+    /// Whether it was said that the promised time to recover passed.
+    pub overran: bool,
 }
 
 impl Standing {

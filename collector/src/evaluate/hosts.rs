@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use mailsonar_protocol::{Class, Door, Region, ServiceName};
 
 use super::blame::host_of;
+use super::facts::{Lane, Sample};
 use super::vantage::{Sight, Vantage};
 use super::votes::{Vote, horizon};
 use super::{Finding, FindingKind};
@@ -22,9 +23,12 @@ struct Attempt<'a> {
     region: &'a Region,
 }
 
-/// The hosts that are dead while others of the same service are not.
+/// The hosts of every service, as their newest attempts tell.
 #[derive(Debug, Default)]
 pub(super) struct Hosts {
+    /// Those that took the newest message they were offered.
+    alive: BTreeSet<(ServiceName, String)>,
+    /// Those that are dead while others of the same service are alive, and since when.
     dead: BTreeMap<(ServiceName, String), Timestamp>,
 }
 
@@ -37,7 +41,7 @@ impl Hosts {
                 let stale_before = now - horizon(lane);
                 let fresh = lane.samples.iter().filter(|sample| sample.started_at >= stale_before);
                 for sample in
-                    fresh.filter(|sample| !sample.peer.is_empty() && sample.class != Some(Class::Own))
+                    fresh.filter(|sample| !sample.address.is_empty() && sample.class != Some(Class::Own))
                 {
                     let taken = sample.accepted || sample.outcome.has_arrived();
                     if taken || sample.outcome.is_failure() {
@@ -51,27 +55,33 @@ impl Hosts {
         for all in attempts.values_mut() {
             all.sort_by_key(|attempt| std::cmp::Reverse(attempt.at));
         }
-        let dead = attempts.iter().filter_map(|((service, host), all)| {
-            let since = dead_since(all)?;
-            let lives = |other: &&Attempt<'_>| other.taken && other.at > since;
-            let others = attempts.iter().filter(|((of, name), _)| of == service && name != host);
-            let other_lives = others.filter_map(|(_, all)| all.first()).any(|newest| lives(&newest));
-            other_lives.then(|| (((*service).clone(), host.clone()), since))
-        });
-        Self { dead: dead.collect() }
+        let named = |(service, host): &(&ServiceName, String)| ((*service).clone(), host.clone());
+        let newest_taken = |all: &[Attempt<'_>]| all.first().is_some_and(|newest| newest.taken);
+        let alive = attempts.iter().filter(|(_, all)| newest_taken(all)).map(|(key, _)| named(key)).collect();
+        let mut hosts = Self { alive, dead: BTreeMap::new() };
+        for (key, all) in &attempts {
+            let (service, host) = named(key);
+            if let Some(since) = dead_since(all).filter(|_| hosts.has_other(&service, &host)) {
+                hosts.dead.insert((service, host), since);
+            }
+        }
+        hosts
     }
 
-    /// A lane's votes without the failures of such hosts.
+    /// A lane's votes without the failures of hosts beside which others are alive.
     pub(super) fn excused<'a>(&self, mut votes: Vec<Vote<'a>>) -> Vec<Vote<'a>> {
-        votes.retain(|vote| !self.excuses(vote));
+        votes.retain(|vote| !vote.failed || !self.excuses(vote.lane, vote.sample));
         votes
     }
 
-    fn excuses(&self, vote: &Vote<'_>) -> bool {
-        vote.failed
-            && vote.lane.door == Door::Mx
-            && !vote.sample.accepted
-            && self.dead.contains_key(&(vote.lane.recipient().clone(), host_of(vote.lane, vote.sample)))
+    /// Whether it says nothing of the service that this message was not taken.
+    pub(super) fn excuses(&self, lane: &Lane, sample: &Sample) -> bool {
+        let spoken_to = lane.door == Door::Mx && !sample.accepted && !sample.address.is_empty();
+        spoken_to && self.has_other(lane.recipient(), &host_of(lane, sample))
+    }
+
+    fn has_other(&self, service: &ServiceName, host: &str) -> bool {
+        self.alive.iter().any(|(of, other)| of == service && other != host)
     }
 
     /// Those that are dead, each with its service.

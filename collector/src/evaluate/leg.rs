@@ -40,6 +40,8 @@ pub(super) struct LegView<'a> {
     pub(super) vantages: &'a [Vantage<'a>],
     /// When it was looked at.
     pub(super) now: Timestamp,
+    /// How the MX hosts are.
+    pub(super) hosts: &'a Hosts,
     /// The thresholds.
     pub(super) rules: &'a Config,
 }
@@ -58,7 +60,7 @@ impl<'a> LegView<'a> {
     pub(super) fn look(
         subject: &'a Subject,
         vantages: &'a [Vantage<'a>],
-        hosts: &Hosts,
+        hosts: &'a Hosts,
         stand: &Stand,
         rules: &'a Config,
         now: Timestamp,
@@ -101,7 +103,7 @@ impl<'a> LegView<'a> {
         for view in &mut regions {
             view.failing = view.shut.is_some() || fails(&view.lanes, rules, alone);
         }
-        Self { subject, regions, unknown, vantages, now, rules }
+        Self { subject, regions, unknown, vantages, now, hosts, rules }
     }
 
     /// The regions that see it fail.

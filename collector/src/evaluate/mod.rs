@@ -14,6 +14,7 @@ mod component;
 mod course;
 mod facts;
 mod failover;
+mod findings;
 mod hosts;
 mod leg;
 mod overdue;
@@ -259,6 +260,14 @@ pub enum FindingKind {
     ReferenceTrouble,
     /// An MX host takes no mail, while others of the same service do.
     MxHostDead,
+    /// A reference mailbox cannot be looked into.
+    ReferenceMailbox,
+    /// An agent's clock is off.
+    ClockOffset,
+    /// An agent has trouble of its own: ledger, disk.
+    AgentComplaint,
+    /// An agent speaks, and does not probe a route.
+    ProbesMissed,
 }
 
 /// What the facts amount to.
@@ -314,6 +323,7 @@ pub fn evaluate(facts: &Facts, standing: &Standing, rules: &Config, now: Timesta
     let (vantages, mut findings) = vantage::judge(facts, rules, now);
     let hosts = Hosts::look(&vantages, now);
     findings.extend(hosts.findings());
+    findings.extend(findings::all(&vantages, rules, now));
     let lanes = || facts.agents.iter().flat_map(|agent| &agent.lanes);
     let mut subjects: BTreeSet<Subject> = lanes()
         .flat_map(|lane| [Leg::Send, Leg::Receive].map(|leg| Subject { service: lane.service.clone(), leg }))
@@ -325,8 +335,7 @@ pub fn evaluate(facts: &Facts, standing: &Standing, rules: &Config, now: Timesta
     for subject in &subjects {
         let stand = standing.of(subject);
         let view = LegView::look(subject, &vantages, &hosts, &stand, rules, now);
-        let mail = facts.slow_mail.get(subject).map_or(&[][..], Vec::as_slice);
-        let course = stand.open.as_ref().map(|open| Course::of(&view, open, mail));
+        let course = stand.open.as_ref().map(|open| Course::of(&view, open, facts));
         let suspicion = Suspicion::of(&view);
         if stand.open.is_none() && !view.is_down() {
             suspicion.ask(&view, &mut asked);

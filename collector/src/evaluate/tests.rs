@@ -91,6 +91,8 @@ impl World {
             region: region.parse().expect("a name"),
             heard_at: Some(at(0)),
             is_behind: false,
+            clock_offset: SignedDuration::ZERO,
+            complaints: Vec::new(),
             shut: Vec::new(),
             mailboxes: BTreeMap::from([("acme".parse().expect("a name"), 1)]),
             lanes: vec![
@@ -99,8 +101,12 @@ impl World {
                 lane("ref", "control", Direction::Control, Door::Submission),
             ],
         });
-        let facts =
-            Facts { watching_since: at(-3_600), agents: agents.collect(), slow_mail: BTreeMap::new() };
+        let facts = Facts {
+            watching_since: at(-3_600),
+            agents: agents.collect(),
+            slow_mail: BTreeMap::new(),
+            promises: BTreeMap::new(),
+        };
         Self { facts, standing: Standing::default(), rules: Config::default(), probes: 0 }
     }
 
@@ -158,6 +164,7 @@ impl World {
                         on_time_at: None,
                         blame: picture.blame.clone(),
                         failovers: Vec::new(),
+                        overran: false,
                     });
                 }
                 Decision::Update { incident, picture } => {

@@ -12,7 +12,7 @@ use mailsonar_meters::{Flight, Lanes, Maker};
 use mailsonar_protocol::{Record, Region, RouteCard};
 use prometheus::{GaugeVec, IntCounter, IntCounterVec, IntGaugeVec};
 
-use crate::evaluate::Subject;
+use crate::evaluate::{States, Subject};
 use crate::silence::Silence;
 use crate::store::{Agent, InFlight, Incident};
 
@@ -22,6 +22,10 @@ pub struct Metrics {
     make: Maker,
     lanes: Lanes,
     incident_open: IntGaugeVec,
+    component_state: IntGaugeVec,
+    backlog_probes: IntGaugeVec,
+    backlog_oldest: GaugeVec,
+    backlog_eta: GaugeVec,
     silenced: IntGaugeVec,
     heartbeat: GaugeVec,
     clock_offset: GaugeVec,
@@ -54,6 +58,26 @@ impl Metrics {
             silenced: make.int_gauge(
                 "mailsonar_silenced",
                 "Whether a silence or maintenance keeps the leg's incidents from paging.",
+                &["service", "leg"],
+            ),
+            component_state: make.int_gauge(
+                "mailsonar_component_state",
+                "How a component is: -1 unknown, 0 ok, 1 suspect, 2 recovering, 3 degraded, 4 flapping, 5 down.",
+                &["service", "component", "name"],
+            ),
+            backlog_probes: make.int_gauge(
+                "mailsonar_backlog_probes",
+                "Messages of the open incident that were accepted and are not there.",
+                &["service", "leg"],
+            ),
+            backlog_oldest: make.gauge(
+                "mailsonar_backlog_oldest_seconds",
+                "How long ago the oldest of them was accepted; 0 if there is none.",
+                &["service", "leg"],
+            ),
+            backlog_eta: make.gauge(
+                "mailsonar_backlog_drain_eta_seconds",
+                "When the backlog should be empty at the present rate; NaN while no rate is known.",
                 &["service", "leg"],
             ),
             heartbeat: make.gauge(
@@ -181,6 +205,31 @@ impl Metrics {
             let muted = silences.iter().any(|silence| silence.covers(subject, now));
             let labels = [subject.service.as_str(), subject.leg.as_str()];
             self.silenced.with_label_values(&labels).set(muted.into());
+        }
+    }
+
+    /// How every component is.
+    pub fn set_states(&self, states: &States) {
+        self.component_state.reset();
+        for ((service, part), state) in &states.0 {
+            let labels = [service.as_str(), part.kind.as_str(), &part.name];
+            self.component_state.with_label_values(&labels).set(*state as i64);
+        }
+    }
+
+    /// What is missing, among everything that is watched.
+    pub fn set_backlogs(&self, watched: &BTreeSet<Subject>, open: &[Incident], now: Timestamp) {
+        for subject in watched {
+            let labels = [subject.service.as_str(), subject.leg.as_str()];
+            let incident = open.iter().find(|incident| incident.subject() == *subject);
+            let backlog = incident.map(|incident| incident.backlog.clone()).unwrap_or_default();
+            let away = |at: Timestamp| now.duration_since(at).as_secs_f64();
+            self.backlog_probes.with_label_values(&labels).set(backlog.missing.into());
+            let oldest = backlog.oldest_accepted_at.map_or(0.0, |at| away(at).max(0.0));
+            self.backlog_oldest.with_label_values(&labels).set(oldest);
+            let unknown = if backlog.missing == 0 { 0.0 } else { f64::NAN };
+            let eta = backlog.empty_at.map_or(unknown, |at| (-away(at)).max(0.0));
+            self.backlog_eta.with_label_values(&labels).set(eta);
         }
     }
 

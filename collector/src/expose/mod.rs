@@ -13,7 +13,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use mailsonar_protocol::BATCHES_PATH;
+use mailsonar_protocol::{BATCHES_PATH, CONFIRM_PATH};
 
 pub use metrics::Metrics;
 pub use operator::{Operator, OperatorConfig, Operators, check as check_operators};
@@ -25,7 +25,10 @@ use crate::store::Store;
 
 /// Everything that is served.
 pub(crate) fn router(collector: Collector, ingest: Ingest) -> Router {
-    let batches = Router::new().route(BATCHES_PATH, post(ingest::take)).with_state(ingest);
+    let agents = Router::new()
+        .route(BATCHES_PATH, post(ingest::take))
+        .route(CONFIRM_PATH, get(ingest::confirm))
+        .with_state(ingest);
     Router::new()
         .route("/", get(index))
         .route("/metrics", get(scrape))
@@ -41,7 +44,7 @@ pub(crate) fn router(collector: Collector, ingest: Ingest) -> Router {
         .route("/api/v1/silences/{id}", get(silences::one).delete(silences::end))
         .route("/api/v1/agents", get(api::agents))
         .with_state(collector)
-        .merge(batches)
+        .merge(agents)
 }
 
 async fn index() -> &'static str {
@@ -50,7 +53,7 @@ async fn index() -> &'static str {
         env!("CARGO_PKG_VERSION"),
         "\n\n/healthz\n/readyz\n/metrics\n/api/v1/probes?service=&route=&region=&outcome=&since=&limit=&cursor=\n",
         "/api/v1/probes/{id}\n/api/v1/incidents?state=&limit=\n/api/v1/incidents/{id}\n/api/v1/agents\n",
-        "POST /v1/batches (agents only)\n"
+        "POST /v1/batches, GET /v1/confirm (agents only)\n"
     )
 }
 

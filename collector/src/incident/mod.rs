@@ -24,6 +24,8 @@ pub enum Event {
     Opened(Incident),
     /// It is over.
     Resolved(Incident),
+    /// The promised time to recover passed, and a page says so.
+    Overran(Incident),
     /// It owes a page from now on.
     Owed {
         /// Which.
@@ -42,7 +44,7 @@ pub fn apply(
 ) -> Result<Vec<Event>, StoreError> {
     let mut events = Vec::new();
     for course in &assessment.courses {
-        follow(store, course, now)?;
+        events.extend(follow(store, course, addressees, now)?);
     }
     revise(store, now)?;
     for decision in &assessment.decisions {
@@ -75,11 +77,25 @@ pub fn apply(
 }
 
 /// Writes how an open incident stands, if that is news.
-fn follow(store: &Store, course: &Course, now: Timestamp) -> Result<(), StoreError> {
-    let Some(before) = store.incident(&course.incident)? else { return Ok(()) };
+fn follow(
+    store: &Store,
+    course: &Course,
+    addressees: &Addressees,
+    now: Timestamp,
+) -> Result<Vec<Event>, StoreError> {
+    let Some(before) = store.incident(&course.incident)? else { return Ok(Vec::new()) };
     let mut after = before.clone();
     after.follow(course, now);
-    if after == before { Ok(()) } else { store.put_incident(&after) }
+    let mut events = Vec::new();
+    if let Some(words) = course.overran_at.map(|at| after.overran(at))
+        && follow_up(store, &mut after, "incident.overran", &words, addressees, now)?
+    {
+        events.push(Event::Overran(after.clone()));
+    }
+    if after != before {
+        store.put_incident(&after)?;
+    }
+    Ok(events)
 }
 
 /// What arrives after the end revises the incident in which it was sent (I4).

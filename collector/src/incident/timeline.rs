@@ -29,6 +29,17 @@ impl Incident {
         }
     }
 
+    /// The promised time to recover passed; returns the sentence for it.
+    pub(super) fn overran(&mut self, at: Timestamp) -> String {
+        let promise = length(at.duration_since(self.started_at));
+        let words = format!(
+            "{} was promised to recover within {promise}, and has not: new mail is not on time. {}",
+            self.service, self.summary
+        );
+        self.note(at, MomentKind::Overran, words.clone());
+        words
+    }
+
     /// It stands so now.
     pub(super) fn follow(&mut self, course: &Course, now: Timestamp) {
         let before = self.clocks.clone();

@@ -49,6 +49,8 @@ impl Store {
                     region: region.clone(),
                     heard_at: None,
                     is_behind: false,
+                    clock_offset: SignedDuration::ZERO,
+                    complaints: Vec::new(),
                     shut: Vec::new(),
                     mailboxes: BTreeMap::new(),
                     lanes: Vec::new(),
@@ -58,7 +60,8 @@ impl Store {
         let agents = agents.collect::<Result<_, StoreError>>()?;
         let slow_mail =
             open().map(|(subject, open)| Ok((subject.clone(), self.slow_mail(subject, open.started_at)?)));
-        Ok(Facts { watching_since, agents, slow_mail: slow_mail.collect::<Result<_, StoreError>>()? })
+        let slow_mail = slow_mail.collect::<Result<_, StoreError>>()?;
+        Ok(Facts { watching_since, agents, slow_mail, promises: BTreeMap::new() })
     }
 
     fn under_way(&self) -> Result<UnderWay, StoreError> {
@@ -113,9 +116,10 @@ impl Store {
         under_way: &mut UnderWay,
     ) -> Result<AgentFacts, StoreError> {
         let ours = |time: Timestamp| time.saturating_add(agent.offset).unwrap_or(time);
+        let complaints = agent.health.complaints.into_iter();
         let mut mailboxes = BTreeMap::new();
         let mut shut = Vec::new();
-        for mailbox in agent.health.mailboxes.clone() {
+        for mailbox in agent.health.mailboxes {
             *mailboxes.entry(mailbox.service.clone()).or_default() += 1;
             if let Some(since) = mailbox.unreachable_since {
                 shut.push(ShutMailbox {
@@ -136,6 +140,8 @@ impl Store {
             region: agent.region,
             heard_at: Some(agent.heard_at),
             is_behind: agent.health.unacknowledged > BEHIND,
+            clock_offset: agent.offset,
+            complaints: complaints.map(|told| (ours(told.since), told.what, told.words)).collect(),
             shut,
             mailboxes,
         })

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Store, StoreError, time, us, word};
 use crate::evaluate::{Blame, EvidenceSummary, Leg, OpenIncident, Reason, Regions, Standing, Subject};
-use crate::incident::{Backlog, Clocks, Failover, Moment};
+use crate::incident::{Backlog, Clocks, Failover, Moment, MomentKind};
 
 /// Where an incident is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -218,6 +218,7 @@ impl Store {
                 on_time_at: incident.clocks.on_time_at,
                 blame: incident.blame,
                 failovers: incident.failovers,
+                overran: incident.timeline.iter().any(|moment| moment.kind == MomentKind::Overran),
             });
         }
         Ok(standing)
