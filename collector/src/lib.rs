@@ -299,7 +299,7 @@ impl Collector {
                     warn!(id = incident.id, summary = incident.summary, "incident opened");
                 }
                 Event::Resolved(incident) => {
-                    self.inner.metrics.resolved(&incident);
+                    self.inner.metrics.troubles().resolved(&incident);
                     let summary = incident.resolution.map(|end| end.summary);
                     info!(id = incident.id, summary, "incident resolved");
                 }
@@ -313,9 +313,9 @@ impl Collector {
                 Event::Owed { incident, notifier } => info!(id = incident, notifier, "page owed"),
             }
         }
-        self.inner.metrics.set_incidents(&assessment.subjects, open);
-        self.inner.metrics.set_states(&assessment.states);
-        self.inner.metrics.set_backlogs(&assessment.subjects, open, now);
+        self.inner.metrics.troubles().set_incidents(&assessment.subjects, open);
+        self.inner.metrics.troubles().set_states(&assessment.states);
+        self.inner.metrics.troubles().set_backlogs(&assessment.subjects, open, now);
         self.inner.asks.want(assessment.asked, now);
         if news {
             self.wake_deliveries();

@@ -12,20 +12,17 @@ use mailsonar_meters::{Flight, Lanes, Maker};
 use mailsonar_protocol::{Record, Region, RouteCard};
 use prometheus::{GaugeVec, IntCounter, IntCounterVec, IntGaugeVec};
 
-use crate::evaluate::{States, Subject};
+use super::Troubles;
+use crate::evaluate::Subject;
 use crate::silence::Silence;
-use crate::store::{Agent, InFlight, Incident};
+use crate::store::{Agent, InFlight};
 
 /// Every series of the collector. Cheap to clone.
 #[derive(Clone)]
 pub struct Metrics {
     make: Maker,
     lanes: Lanes,
-    incident_open: IntGaugeVec,
-    component_state: IntGaugeVec,
-    backlog_probes: IntGaugeVec,
-    backlog_oldest: GaugeVec,
-    backlog_eta: GaugeVec,
+    troubles: Troubles,
     silenced: IntGaugeVec,
     heartbeat: GaugeVec,
     clock_offset: GaugeVec,
@@ -50,34 +47,10 @@ impl Metrics {
         let agent = ["agent", "region"];
         Self {
             lanes: Lanes::new(&make),
-            incident_open: make.int_gauge(
-                "mailsonar_incident_open",
-                "Whether an incident is open.",
-                &["service", "leg"],
-            ),
+            troubles: Troubles::new(&make),
             silenced: make.int_gauge(
                 "mailsonar_silenced",
                 "Whether a silence or maintenance keeps the leg's incidents from paging.",
-                &["service", "leg"],
-            ),
-            component_state: make.int_gauge(
-                "mailsonar_component_state",
-                "How a component is: -1 unknown, 0 ok, 1 suspect, 2 recovering, 3 degraded, 4 flapping, 5 down.",
-                &["service", "component", "name"],
-            ),
-            backlog_probes: make.int_gauge(
-                "mailsonar_backlog_probes",
-                "Messages of the open incident that were accepted and are not there.",
-                &["service", "leg"],
-            ),
-            backlog_oldest: make.gauge(
-                "mailsonar_backlog_oldest_seconds",
-                "How long ago the oldest of them was accepted; 0 if there is none.",
-                &["service", "leg"],
-            ),
-            backlog_eta: make.gauge(
-                "mailsonar_backlog_drain_eta_seconds",
-                "When the backlog should be empty at the present rate; NaN while no rate is known.",
                 &["service", "leg"],
             ),
             heartbeat: make.gauge(
@@ -189,14 +162,9 @@ impl Metrics {
         self.store_errors.inc();
     }
 
-    /// What is open, among everything that is watched.
-    pub fn set_incidents(&self, watched: &BTreeSet<Subject>, open: &[Incident]) {
-        for Subject { service, leg } in watched {
-            self.incident_open.with_label_values(&[service.as_str(), leg.as_str()]).set(0);
-        }
-        for incident in open {
-            self.incident_open.with_label_values(&[incident.service.as_str(), incident.leg.as_str()]).set(1);
-        }
+    /// Open incidents, what they lack, and the states of components.
+    pub fn troubles(&self) -> &Troubles {
+        &self.troubles
     }
 
     /// What is silenced, among everything that is watched.
@@ -206,36 +174,6 @@ impl Metrics {
             let labels = [subject.service.as_str(), subject.leg.as_str()];
             self.silenced.with_label_values(&labels).set(muted.into());
         }
-    }
-
-    /// How every component is.
-    pub fn set_states(&self, states: &States) {
-        self.component_state.reset();
-        for ((service, part), state) in &states.0 {
-            let labels = [service.as_str(), part.kind.as_str(), &part.name];
-            self.component_state.with_label_values(&labels).set(*state as i64);
-        }
-    }
-
-    /// What is missing, among everything that is watched.
-    pub fn set_backlogs(&self, watched: &BTreeSet<Subject>, open: &[Incident], now: Timestamp) {
-        for subject in watched {
-            let labels = [subject.service.as_str(), subject.leg.as_str()];
-            let incident = open.iter().find(|incident| incident.subject() == *subject);
-            let backlog = incident.map(|incident| incident.backlog.clone()).unwrap_or_default();
-            let away = |at: Timestamp| now.duration_since(at).as_secs_f64();
-            self.backlog_probes.with_label_values(&labels).set(backlog.missing.into());
-            let oldest = backlog.oldest_accepted_at.map_or(0.0, |at| away(at).max(0.0));
-            self.backlog_oldest.with_label_values(&labels).set(oldest);
-            let unknown = if backlog.missing == 0 { 0.0 } else { f64::NAN };
-            let eta = backlog.empty_at.map_or(unknown, |at| (-away(at)).max(0.0));
-            self.backlog_eta.with_label_values(&labels).set(eta);
-        }
-    }
-
-    /// A resolved incident, of a leg that may be watched no more.
-    pub fn resolved(&self, incident: &Incident) {
-        self.incident_open.with_label_values(&[incident.service.as_str(), incident.leg.as_str()]).set(0);
     }
 
     /// Everything in Prometheus' text format. `in_flight` is what is under way now, if that is known.

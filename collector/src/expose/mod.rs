@@ -6,6 +6,7 @@ mod metrics;
 mod operator;
 mod patience;
 mod silences;
+mod troubles;
 mod writing;
 
 use axum::Router;
@@ -18,6 +19,7 @@ use mailsonar_protocol::{BATCHES_PATH, CONFIRM_PATH};
 pub use metrics::Metrics;
 pub use operator::{Operator, OperatorConfig, Operators, check as check_operators};
 pub(crate) use patience::PatientListener;
+pub use troubles::Troubles;
 
 use crate::Collector;
 use crate::ingest::{self, Ingest};
