@@ -1,6 +1,6 @@
 //! The whole configuration: each stage's own, composed and checked against each other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::Path;
 
@@ -9,9 +9,10 @@ use serde::Deserialize;
 
 use crate::expose::Operators;
 use crate::ingest::Agents;
-use crate::notify::Notifiers;
+use crate::notify::{Heartbeats, Notifiers};
+use crate::services::Services;
 use crate::silence::Calendar;
-use crate::{evaluate, expose, ingest, notify, silence, store};
+use crate::{evaluate, expose, ingest, notify, services, silence, store};
 
 /// The file as it is written.
 #[derive(Debug, Clone, Deserialize)]
@@ -28,6 +29,10 @@ struct File {
     evaluate: evaluate::Config,
     #[serde(default)]
     notifiers: BTreeMap<String, notify::Config>,
+    #[serde(default)]
+    heartbeats: BTreeMap<String, notify::HeartbeatConfig>,
+    #[serde(default)]
+    services: Services,
     #[serde(default)]
     operators: Operators,
     #[serde(default)]
@@ -53,6 +58,10 @@ pub struct Config {
     pub evaluate: evaluate::Config,
     /// Whom to page.
     pub notifiers: Notifiers,
+    /// Whom to tell that all is well with us.
+    pub heartbeats: Heartbeats,
+    /// What is said of services.
+    pub services: Services,
     /// Who may silence, acknowledge and annotate.
     pub operators: Operators,
     /// Maintenance that recurs.
@@ -81,6 +90,12 @@ impl Config {
         problems.extend(silence::check(&file.maintenance, document));
         let (notifiers, wrong, mut warnings) = Notifiers::build(&file.notifiers, document);
         problems.extend(wrong);
+        let (heartbeats, wrong, unwise) = Heartbeats::build(&file.heartbeats, document);
+        problems.extend(wrong);
+        warnings.extend(unwise);
+        let hosts = [notifiers.hosts(), &heartbeats.hosts].concat();
+        problems.extend(services::check(&file.services, &hosts, file.store.retention, document));
+        warnings.extend(too_many_regions(&file.evaluate, &file.agents));
         if !problems.is_empty() {
             return Err(Problems(problems));
         }
@@ -98,11 +113,26 @@ impl Config {
             agents: file.agents,
             evaluate: file.evaluate,
             notifiers,
+            heartbeats,
+            services: file.services,
             operators: file.operators,
             maintenance: file.maintenance,
             warnings,
         })
     }
+}
+
+/// More regions than there are agents in: then all that there are must agree.
+fn too_many_regions(rules: &evaluate::Config, agents: &Agents) -> Option<String> {
+    let regions: BTreeSet<_> = agents.values().map(|agent| &agent.region).collect();
+    let usual = evaluate::Config::default().regions;
+    (rules.regions > regions.len().max(usual)).then(|| {
+        format!(
+            "[evaluate] regions = {}, but [agents] stand in {}: an incident ends only when all of them agree",
+            rules.regions,
+            regions.len()
+        )
+    })
 }
 
 fn check_public_url(url: Option<&str>, document: &Document) -> Option<Problem> {

@@ -16,12 +16,14 @@
 
 mod asks;
 pub mod config;
+mod duties;
 pub mod evaluate;
 pub mod expose;
 pub mod incident;
 pub mod ingest;
 pub mod notify;
 pub mod outbox;
+pub mod services;
 pub mod silence;
 mod stable;
 pub mod store;
@@ -30,7 +32,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use mailsonar_clock::SharedClock;
 use mailsonar_protocol::{AgentName, Region};
 use tokio::net::TcpListener;
@@ -47,12 +49,6 @@ use ingest::Ingest;
 use notify::{Channel, HttpPost, Post};
 use outbox::{Outbox, Step};
 use store::{Desks, Incident, IncidentState, Store, StoreError};
-
-/// How often old rows are looked for, once none are left.
-const SWEEP_PAUSE: SignedDuration = SignedDuration::from_secs(60);
-
-/// How often the calendar of maintenance is looked at.
-const CALENDAR_PAUSE: SignedDuration = SignedDuration::from_mins(10);
 
 /// The least pause from one evaluation to the next, so that busy agents do not make it the only work.
 const REST: Duration = Duration::from_millis(100);
@@ -135,6 +131,7 @@ struct Inner {
     desks: Desks,
     metrics: Metrics,
     outbox: Outbox,
+    post: Arc<dyn Post>,
     /// Each notifier, and what wakes its deliveries.
     channels: Vec<(Channel, Notify)>,
     /// Told after each batch.
@@ -154,6 +151,9 @@ struct Live {
     sweep_at: Timestamp,
     /// When the calendar is looked at next.
     calendar_at: Timestamp,
+    /// When what burns is counted next, and what is left.
+    burn_at: Timestamp,
+    budget_at: Timestamp,
     trouble_told: bool,
 }
 
@@ -172,6 +172,9 @@ impl Collector {
         for name in &names {
             metrics.expect_notifier(name);
         }
+        for heartbeat in &config.heartbeats.list {
+            metrics.duties().expect_heartbeat(&heartbeat.name);
+        }
         remember(&desks, &metrics, agents.clone(), names.clone(), now).await?;
         let channels = config.notifiers.channels(post).into_iter().map(|channel| (channel, Notify::new()));
         let live = Live {
@@ -181,6 +184,8 @@ impl Collector {
             views: BTreeMap::new(),
             sweep_at: now,
             calendar_at: now,
+            burn_at: now,
+            budget_at: now,
             trouble_told: false,
         };
         Ok(Self {
@@ -191,6 +196,7 @@ impl Collector {
                     public_url: config.public_url.clone(),
                 },
                 outbox: Outbox::new(desks.clone(), clock.clone(), metrics.clone()),
+                post: Arc::clone(post),
                 channels: channels.collect(),
                 news: Arc::new(Notify::new()),
                 asks: Asks::default(),
@@ -227,6 +233,9 @@ impl Collector {
                 }))
             })
             .collect();
+        let _beating: Vec<_> = (0..self.inner.config.heartbeats.list.len())
+            .map(|at| AbortOnDropHandle::new(tokio::spawn(self.clone().beat(at))))
+            .collect();
         let tick = self.inner.config.evaluate.tick.get();
         loop {
             self.tick(self.inner.clock.now()).await;
@@ -253,6 +262,7 @@ impl Collector {
             Ok((assessment, events, open)) => self.tell(now, assessment, events, &open),
             Err(trouble) => self.trouble(&trouble),
         }
+        self.budgets(now).await;
         self.sweep(now).await;
     }
 
@@ -332,35 +342,6 @@ impl Collector {
         live.evaluated_at = Some(now);
     }
 
-    /// Writes the calendar's windows down, some weeks ahead.
-    async fn announce(&self, now: Timestamp) {
-        if now < self.live().calendar_at {
-            return;
-        }
-        let windows = silence::windows(&self.inner.config.maintenance, now);
-        let written = self.inner.desks.run(move |store| {
-            store.retract_all_but(&windows, now)?;
-            store.announce(&windows)
-        });
-        match written.await {
-            Ok(()) => self.live().calendar_at = now.saturating_add(CALENDAR_PAUSE).unwrap_or(now),
-            Err(trouble) => self.trouble(&trouble),
-        }
-    }
-
-    async fn sweep(&self, now: Timestamp) {
-        if now < self.live().sweep_at {
-            return;
-        }
-        let retention = self.inner.config.store.retention.signed();
-        let horizon = now.saturating_sub(retention).unwrap_or(Timestamp::MIN);
-        let sweep =
-            move |store: &Store| Ok::<_, StoreError>(store.sweep(horizon)? | store.sweep_quarters(now)?);
-        let more = self.inner.desks.run(sweep).await;
-        let pause = if more == Ok(true) { SignedDuration::ZERO } else { SWEEP_PAUSE };
-        self.live().sweep_at = now.saturating_add(pause).unwrap_or(now);
-    }
-
     /// Says that pages are owed.
     pub(crate) fn wake_deliveries(&self) {
         self.inner.channels.iter().for_each(|(_, wake)| wake.notify_one());
@@ -422,7 +403,7 @@ impl Inner {
         let facts = store.facts(&self.agents, watching_since, &standing)?;
         let assessment = evaluate::evaluate(&facts, &standing, &self.config.evaluate, now);
         let events = incident::apply(store, &assessment, &self.addressees, now)?;
-        self.metrics.set_silenced(&assessment.subjects, &store.silences_at(now)?, now);
+        self.metrics.duties().set_silenced(&assessment.subjects, &store.silences_at(now)?, now);
         let open = store.incidents(Some(IncidentState::Open), u32::MAX)?;
         Ok((assessment, events, open))
     }

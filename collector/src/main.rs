@@ -1,5 +1,7 @@
 //! The program: arguments, logs, signals. Everything else is the library's.
 
+mod cli;
+
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -49,8 +51,12 @@ enum Command {
         #[arg(long)]
         notifier: Option<String>,
     },
-    /// Make a new agent's token, and the line of configuration that knows it.
+    /// Make a new agent's or operator's token, and the line of configuration that knows it.
     Token,
+    #[command(subcommand)]
+    Silence(cli::silence::Command),
+    #[command(subcommand)]
+    Incident(cli::incident::Command),
 }
 
 #[derive(Debug, Subcommand)]
@@ -87,8 +93,15 @@ async fn main() -> ExitCode {
             token();
             Ok(())
         }
+        Command::Silence(command) => answer(cli::silence::run(&command).await),
+        Command::Incident(command) => answer(cli::incident::run(&command).await),
     };
     code.err().map_or(ExitCode::SUCCESS, ExitCode::from)
+}
+
+/// Prints what a running collector answered.
+fn answer(answer: Result<String, cli::Failed>) -> Result<(), u8> {
+    answer.map(|text| print(&text)).map_err(|failed| complain(&failed.0, FAILURE))
 }
 
 fn start_log(format: LogFormat) {
@@ -162,7 +175,7 @@ async fn test_page(path: &ConfigPath, only: Option<&str>) -> Result<(), u8> {
 fn token() {
     let token = format!("mst_{}", URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>()));
     print(&format!(
-        "{token}\n\n# the collector's configuration, in [agents.NAME]:\ntoken_sha256 = {:?}",
+        "{token}\n\n# the collector's configuration, in [agents.NAME] or [operators.NAME]:\ntoken_sha256 = {:?}",
         ingest::token_hash(&token)
     ));
 }

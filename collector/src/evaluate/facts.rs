@@ -27,6 +27,8 @@ pub enum Leg {
     Receive,
     /// Our own ability to see.
     Monitoring,
+    /// What the service may still spend of its objective.
+    Budget,
 }
 
 impl Leg {
@@ -36,6 +38,7 @@ impl Leg {
             Self::Send => "send",
             Self::Receive => "receive",
             Self::Monitoring => "monitoring",
+            Self::Budget => "budget",
         }
     }
 }
@@ -49,7 +52,7 @@ impl fmt::Display for Leg {
 impl FromStr for Leg {
     type Err = String;
     fn from_str(word: &str) -> Result<Self, String> {
-        [Self::Send, Self::Receive, Self::Monitoring]
+        [Self::Send, Self::Receive, Self::Monitoring, Self::Budget]
             .into_iter()
             .find(|leg| leg.as_str() == word)
             .ok_or_else(|| format!("{word:?} is not a leg"))

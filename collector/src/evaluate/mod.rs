@@ -10,6 +10,7 @@
 
 pub(crate) mod backlog;
 mod blame;
+pub mod burn;
 mod component;
 mod course;
 mod facts;
@@ -133,6 +134,10 @@ pub enum Reason {
     SomebodySees,
     /// No agent has a route for it any more.
     NoLongerWatched,
+    /// The error budget burns too fast.
+    BudgetBurning,
+    /// It no longer does.
+    BudgetSpared,
 }
 
 /// What is to be done.
@@ -361,10 +366,9 @@ fn unwatched(
     if facts.agents.iter().all(|agent| agent.lanes.is_empty()) {
         return Vec::new();
     }
-    let gone = standing
-        .subjects
-        .iter()
-        .filter(|(subject, _)| subject.leg != Leg::Monitoring && !watched.contains(subject));
+    let gone = standing.subjects.iter().filter(|(subject, _)| {
+        !matches!(subject.leg, Leg::Monitoring | Leg::Budget) && !watched.contains(subject)
+    });
     gone.filter_map(|(subject, stand)| {
         let open = stand.open.as_ref()?;
         Some(Decision::Resolve {

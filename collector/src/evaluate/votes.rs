@@ -47,7 +47,7 @@ pub(super) fn says(leg: Leg, lane: &Lane, sample: &Sample) -> Option<bool> {
     match leg {
         Leg::Send => send,
         Leg::Receive => receive,
-        Leg::Monitoring => None,
+        Leg::Monitoring | Leg::Budget => None,
     }
 }
 

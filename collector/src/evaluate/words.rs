@@ -24,6 +24,7 @@ pub(super) fn leg_of(subject: &Subject) -> String {
         Leg::Send => format!("Sending through {}", subject.service),
         Leg::Receive => format!("Receiving at {}", subject.service),
         Leg::Monitoring => "The monitoring".into(),
+        Leg::Budget => format!("The error budget of {}", subject.service),
     }
 }
 

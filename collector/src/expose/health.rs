@@ -3,13 +3,9 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use jiff::SignedDuration;
 use serde::Serialize;
 
 use crate::Collector;
-
-/// Beyond this and five ticks, the evaluation counts as stuck.
-const GRACE: SignedDuration = SignedDuration::from_secs(5);
 
 /// What `/readyz` answers.
 #[derive(Debug, Serialize)]
@@ -30,7 +26,7 @@ pub(super) async fn alive() -> &'static str {
 pub(super) async fn ready(State(collector): State<Collector>) -> (StatusCode, Json<Readiness>) {
     let trouble = collector.desks().trouble();
     let age = collector.evaluated_at().map(|at| collector.now().duration_since(at));
-    let allowed = collector.config().evaluate.tick.signed() * 5 + GRACE;
+    let allowed = collector.evaluation_allowed();
     let evaluation = match (&trouble, age) {
         (Some(_), _) => "stopped, since the store cannot be used".into(),
         (None, None) => "not begun yet".into(),

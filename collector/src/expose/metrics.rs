@@ -5,16 +5,13 @@
 //! nothing. Gauges of the present are read from the store at each scrape. No label is a probe id or a
 //! foreign text; every name comes from an authenticated agent or the configuration.
 
-use std::collections::BTreeSet;
-
 use jiff::Timestamp;
 use mailsonar_meters::{Flight, Lanes, Maker};
 use mailsonar_protocol::{Record, Region, RouteCard};
 use prometheus::{GaugeVec, IntCounter, IntCounterVec, IntGaugeVec};
 
 use super::Troubles;
-use crate::evaluate::Subject;
-use crate::silence::Silence;
+use super::duties::Duties;
 use crate::store::{Agent, InFlight};
 
 /// Every series of the collector. Cheap to clone.
@@ -23,7 +20,7 @@ pub struct Metrics {
     make: Maker,
     lanes: Lanes,
     troubles: Troubles,
-    silenced: IntGaugeVec,
+    duties: Duties,
     heartbeat: GaugeVec,
     clock_offset: GaugeVec,
     missed: IntCounterVec,
@@ -48,11 +45,7 @@ impl Metrics {
         Self {
             lanes: Lanes::new(&make),
             troubles: Troubles::new(&make),
-            silenced: make.int_gauge(
-                "mailsonar_silenced",
-                "Whether a silence or maintenance keeps the leg's incidents from paging.",
-                &["service", "leg"],
-            ),
+            duties: Duties::new(&make),
             heartbeat: make.gauge(
                 "mailsonar_agent_last_heartbeat_timestamp_seconds",
                 "When the agent was last heard; 0 if never.",
@@ -152,6 +145,11 @@ impl Metrics {
         self.notifications.with_label_values(&[notifier, result]).inc();
     }
 
+    /// What is counted of the collector's own duties.
+    pub fn duties(&self) -> &Duties {
+        &self.duties
+    }
+
     /// A batch was answered: `accepted`, `refused`, `unavailable`.
     pub fn ingested(&self, result: &str) {
         self.batches.with_label_values(&[result]).inc();
@@ -165,15 +163,6 @@ impl Metrics {
     /// Open incidents, what they lack, and the states of components.
     pub fn troubles(&self) -> &Troubles {
         &self.troubles
-    }
-
-    /// What is silenced, among everything that is watched.
-    pub fn set_silenced(&self, watched: &BTreeSet<Subject>, silences: &[Silence], now: Timestamp) {
-        for subject in watched {
-            let muted = silences.iter().any(|silence| silence.covers(subject, now));
-            let labels = [subject.service.as_str(), subject.leg.as_str()];
-            self.silenced.with_label_values(&labels).set(muted.into());
-        }
     }
 
     /// Everything in Prometheus' text format. `in_flight` is what is under way now, if that is known.

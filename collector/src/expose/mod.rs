@@ -1,10 +1,12 @@
 //! What the outside may see: metrics, health, and the API. Read only, but for the way in and what operators write.
 
 mod api;
+mod duties;
 mod health;
 mod metrics;
 mod operator;
 mod patience;
+mod postmortem;
 mod silences;
 mod troubles;
 mod writing;
@@ -40,6 +42,7 @@ pub(crate) fn router(collector: Collector, ingest: Ingest) -> Router {
         .route("/api/v1/probes/{id}", get(api::probe))
         .route("/api/v1/incidents", get(api::incidents))
         .route("/api/v1/incidents/{id}", get(api::incident))
+        .route("/api/v1/incidents/{id}/export", get(writing::export))
         .route("/api/v1/incidents/{id}/acknowledge", post(writing::acknowledge))
         .route("/api/v1/incidents/{id}/notes", post(writing::note))
         .route("/api/v1/silences", get(silences::list).post(silences::add))

@@ -1,13 +1,15 @@
-//! What operators write about incidents: that they have taken one on, and notes.
+//! What operators write about incidents: that they have taken one on, notes, and the draft of a post-mortem.
 
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, State};
-use serde::Deserialize;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
 use tracing::info;
 
-use super::Operator;
-use super::api::NoAnswer;
+use super::api::{Asked, NoAnswer, ProbeView, asked};
+use super::{Operator, postmortem};
 use crate::Collector;
 use crate::incident::{self, Moment, MomentKind};
 use crate::store::{Incident, StoreError};
@@ -71,6 +73,53 @@ pub(super) async fn note(
         store.put_incident(incident)
     })
     .await
+}
+
+/// How an incident is exported.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Format {
+    #[default]
+    Markdown,
+    Json,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ExportAsked {
+    #[serde(default)]
+    format: Format,
+}
+
+/// An incident with the records of its evidence.
+#[derive(Debug, Serialize)]
+struct Export {
+    incident: Incident,
+    probes: Vec<ProbeView>,
+}
+
+/// All that is known of an incident. Anybody may read it.
+pub(super) async fn export(
+    State(collector): State<Collector>,
+    Path(id): Path<String>,
+    query: Asked<ExportAsked>,
+) -> Result<Response, NoAnswer> {
+    let format = asked(query)?.format;
+    let found = collector.desks().read(move |store| {
+        let Some(incident) = store.incident(&id)? else { return Ok(None) };
+        let samples = incident.evidence.samples.iter();
+        let probes: Result<Vec<_>, _> = samples.map(|sample| store.probe(sample.probe)).collect();
+        Ok(Some((incident, probes?.into_iter().flatten().collect::<Vec<_>>())))
+    });
+    let (incident, probes) = found.await?.ok_or(NoAnswer::Absent)?;
+    Ok(match format {
+        Format::Markdown => {
+            let text = postmortem::markdown(&incident, &probes);
+            ([(header::CONTENT_TYPE, "text/markdown; charset=utf-8")], text).into_response()
+        }
+        Format::Json => Json(Export { incident, probes: probes.into_iter().map(ProbeView::from).collect() })
+            .into_response(),
+    })
 }
 
 async fn change(

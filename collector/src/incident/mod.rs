@@ -4,13 +4,14 @@
 //! not at all, so a crash can neither lose a page nor invent one (I8). Knows no network.
 
 mod anatomy;
+pub mod budget;
 mod paging;
 mod timeline;
 
 use jiff::Timestamp;
 
 pub use anatomy::{Backlog, Clocks, Failover, MAX_MOMENTS, Moment, MomentKind, remember};
-pub use paging::{Addressee, Addressees, acknowledge, follow_up, paged};
+pub use paging::{Addressee, Addressees, acknowledge, follow_up, paged, resolve as owe_resolve};
 
 use crate::evaluate::backlog::tally;
 use crate::evaluate::{Assessment, Course, Decision, Picture};

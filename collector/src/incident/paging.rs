@@ -120,7 +120,7 @@ fn repeat(
 }
 
 /// Owes the resolve to everyone who was owed the trigger.
-pub(super) fn resolve(
+pub fn resolve(
     store: &Store,
     incident: &Incident,
     addressees: &Addressees,

@@ -6,6 +6,7 @@
 mod alertmanager;
 mod checking;
 mod command;
+mod heartbeat;
 mod http;
 mod matching;
 mod ntfy;
@@ -31,9 +32,10 @@ use crate::incident::Addressee;
 use checking::Checking;
 use http::{OverHttp, Way};
 
+pub use heartbeat::{HeartbeatConfig, Heartbeats, Vitals, ailment};
 pub use matching::{Match, Severity};
 pub use page::{Links, Page, Status};
-pub use post::{HttpPost, Method, Post, PostError, PostReply, PostRequest};
+pub use post::{HttpPost, Method, Post, PostError, PostReply, PostRequest, http_client};
 
 /// `[notifiers.NAME]`: what all have in common, and what its `type` wants besides.
 #[derive(Debug, Clone, Deserialize)]

@@ -71,7 +71,6 @@ impl PagerDuty {
                 "severity": page.severity,
                 "timestamp": page.started_at,
                 "component": page.leg,
-                "class": page.reason,
                 "custom_details": {
                     "summary": page.summary,
                     "blame": page.blame,
@@ -80,6 +79,9 @@ impl PagerDuty {
                     "incident": page.incident,
                 },
             });
+            if let Some(reason) = page.reason {
+                event["payload"]["class"] = json!(reason);
+            }
             if let Some(link) = &page.links.incident {
                 event["client_url"] = json!(link);
                 event["links"] = json!([{ "href": link, "text": "The incident" }]);

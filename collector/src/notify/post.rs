@@ -10,9 +10,11 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use mailsonar_protocol::Text;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use serde::Deserialize;
 
 /// How something is asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Method {
     /// POST, with a body.
     Post,
@@ -82,23 +84,7 @@ pub struct HttpPost {
 impl HttpPost {
     /// A client that trusts the machine's certificate authorities.
     pub fn new() -> Result<Self, PostError> {
-        let mut roots = rustls::RootCertStore::empty();
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let tls = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| PostError(format!("TLS cannot be set up: {error}")))?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let client = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls)
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .dns_resolver(Arc::new(NoLinkLocal))
-            .user_agent(concat!("mailsonar-collector/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|error| PostError(format!("the HTTP client cannot be set up: {error}")))?;
-        Ok(Self { client })
+        Ok(Self { client: http_client()? })
     }
 
     async fn send(&self, request: PostRequest) -> Result<PostReply, PostError> {
@@ -124,6 +110,27 @@ impl HttpPost {
         }
         Ok(PostReply { status, retry_after, words: Text::from_bytes(&words) })
     }
+}
+
+/// A client that trusts the machine's certificate authorities, follows no redirect, uses no proxy, and
+/// connects to no link-local address.
+pub fn http_client() -> Result<reqwest::Client, PostError> {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let tls = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| PostError(format!("TLS cannot be set up: {error}")))?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    reqwest::Client::builder()
+        .tls_backend_preconfigured(tls)
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
+        .dns_resolver(Arc::new(NoLinkLocal))
+        .user_agent(concat!("mailsonar-collector/", env!("CARGO_PKG_VERSION")))
+        .build()
+        .map_err(|error| PostError(format!("the HTTP client cannot be set up: {error}")))
 }
 
 impl Post for HttpPost {

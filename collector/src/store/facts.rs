@@ -85,7 +85,7 @@ impl Store {
         let directions = match subject.leg {
             Leg::Send => ["outbound", "outbound"],
             Leg::Receive => ["inbound", "loop"],
-            Leg::Monitoring => return Ok(Vec::new()),
+            Leg::Monitoring | Leg::Budget => return Ok(Vec::new()),
         };
         let mut statement = self.connection.prepare_cached(
             "SELECT started_at, COALESCE(accepted_at, started_at), visible_at FROM probes

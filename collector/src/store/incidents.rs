@@ -192,6 +192,24 @@ impl Store {
         Ok(incidents)
     }
 
+    /// A service's incidents that were open then or later.
+    pub fn incidents_since(
+        &self,
+        service: &ServiceName,
+        since: Timestamp,
+    ) -> Result<Vec<Incident>, StoreError> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT document FROM incidents
+             WHERE service = ?1 AND (resolved_at IS NULL OR resolved_at >= ?2) ORDER BY opened_at, id",
+        )?;
+        let mut rows = statement.query(params![service.as_str(), us(since)])?;
+        let mut incidents = Vec::new();
+        while let Some(row) = rows.next()? {
+            incidents.push(serde_json::from_str(&row.get::<_, String>(0)?)?);
+        }
+        Ok(incidents)
+    }
+
     /// What was decided so far, and how restlessly within the hour before `now`.
     pub fn standing(&self, now: Timestamp) -> Result<Standing, StoreError> {
         let mut standing = Standing::default();

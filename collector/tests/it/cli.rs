@@ -110,3 +110,64 @@ fn it_serves_until_it_is_told_to_end() {
     assert_eq!(child.wait().expect("it ends").code(), Some(0));
     assert!(directory.path().join("c.db").exists(), "the store is beside the configuration");
 }
+
+/// Runs a command that talks to a running collector, as an operator.
+async fn operate(served: &Served, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let mut command = program();
+    command.args(arguments).args(["--collector", &served.base]).env("MAILSONAR_OPERATOR_TOKEN", "mst_jane");
+    let running = tokio::task::spawn_blocking(move || command.output().expect("it runs"));
+    let Output { status, stdout, stderr } = running.await.expect("it ends");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
+    (status.code(), text(stdout), text(stderr))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_silences_acknowledges_and_exports_from_the_terminal() {
+    let clock = Hand::at(0);
+    let operator = format!(
+        "[operators.jane]\ntoken_sha256 = \"{}\"",
+        mailsonar_collector::ingest::token_hash("mst_jane")
+    );
+    let store = mailsonar_collector::store::Store::in_memory().expect("a store");
+    let served = Served::with(configured(&operator), clock.clone(), store).await;
+    let (code, made, err) = operate(
+        &served,
+        &["silence", "add", "--service", "acme", "--reason", "they know", "--duration", "2h"],
+    )
+    .await;
+    assert_eq!(code, Some(0), "{err}");
+    let id = made.split_whitespace().next().expect("an id").to_owned();
+    let (_, list, _) = operate(&served, &["silence", "list"]).await;
+    assert!(list.contains(&id) && list.contains("jane: they know"), "{list}");
+    let (code, ended, _) = operate(&served, &["silence", "end", &id]).await;
+    assert!(code == Some(0) && ended.contains("ended by jane"), "{ended}");
+    assert_eq!(operate(&served, &["silence", "list"]).await.1, "Nothing is silenced.\n");
+
+    crate::incidents::open(&served, "acme", "critical").await;
+    let (_, list, _) = operate(&served, &["incident", "list", "--open"]).await;
+    let id = list.split_whitespace().next().expect("an id").to_owned();
+    assert_eq!(operate(&served, &["incident", "ack", &id]).await.0, Some(0));
+    assert_eq!(operate(&served, &["incident", "note", &id, "called | the *vendor*"]).await.0, Some(0));
+    let (_, shown, _) = operate(&served, &["incident", "show", &id]).await;
+    assert!(shown.contains("jane has taken it on. (jane)"), "{shown}");
+    let (_, draft, _) = operate(&served, &["incident", "export", &id]).await;
+    for words in
+        ["# acme: send, 2026-11-24 11:00:00 UTC", "| acknowledged |", "`called / the *vendor*` (jane)"]
+    {
+        assert!(draft.contains(words), "{words}: {draft}");
+    }
+    let (_, json, _) = operate(&served, &["incident", "export", &id, "--format", "json"]).await;
+    let export: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    assert_eq!(export["incident"]["clocks"]["acknowledged_by"], "jane");
+
+    let (code, _, err) = operate(&served, &["incident", "show", "nobody"]).await;
+    assert!(code == Some(1) && err.contains("none with this id"), "{err}");
+    let mut stranger = program();
+    stranger
+        .args(["incident", "ack", &id, "--collector", &served.base])
+        .env("MAILSONAR_OPERATOR_TOKEN", "mst_eve");
+    let refused =
+        tokio::task::spawn_blocking(move || stranger.output().expect("it runs")).await.expect("it ends");
+    let err = String::from_utf8(refused.stderr).expect("text");
+    assert!(refused.status.code() == Some(1) && err.contains("operators"), "{err}");
+}

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use jiff::{SignedDuration, Timestamp};
 use mailsonar_clock::{Clock, SharedClock};
+use mailsonar_collector::incident::Addressees;
 use mailsonar_collector::notify::{HttpPost, Post};
 use mailsonar_collector::store::{Desks, Store};
 use mailsonar_collector::{Collector, Config, ingest};
@@ -85,12 +86,19 @@ pub(crate) fn configured(more: &str) -> Config {
         .expect("a good configuration")
 }
 
+/// Whom pages of this configuration are owed.
+pub(crate) fn addressees(config: &Config) -> Addressees {
+    Addressees { notifiers: config.notifiers.addressees(), public_url: config.public_url.clone() }
+}
+
 /// A collector behind a socket.
 pub(crate) struct Served {
     pub(crate) collector: Collector,
     pub(crate) desks: Desks,
     pub(crate) base: String,
     pub(crate) http: reqwest::Client,
+    pub(crate) addressees: Arc<Addressees>,
+    clock: SharedClock,
     _serving: AbortOnDropHandle<()>,
 }
 
@@ -99,13 +107,27 @@ impl Served {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let desks = Desks::threaded(store).expect("a thread");
         let post: Arc<dyn Post> = Arc::new(HttpPost::new().expect("a client"));
+        let addressees = Arc::new(addressees(&config));
+        let own = clock.clone();
         let collector = Collector::start(config, clock, desks.clone(), &post).await.expect("it starts");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let base = format!("http://{}", listener.local_addr().expect("bound"));
         let router = collector.router();
         let serving = tokio::spawn(async move { axum::serve(listener, router).await.expect("it serves") });
         let http = reqwest::Client::builder().no_proxy().build().expect("a client");
-        Self { collector, desks, base, http, _serving: AbortOnDropHandle::new(serving) }
+        Self {
+            collector,
+            desks,
+            base,
+            http,
+            addressees,
+            clock: own,
+            _serving: AbortOnDropHandle::new(serving),
+        }
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     pub(crate) async fn start(clock: &Arc<Hand>) -> Self {

@@ -3,9 +3,13 @@
 mod api;
 mod cli;
 mod config;
+mod crashes;
+mod duties;
 mod harness;
+mod incidents;
 mod ingest;
 mod metrics;
+mod notifiers;
 mod outbox;
 mod sheets;
 mod silences;
