@@ -30,6 +30,7 @@ use crate::doors::{self, Door, Suspects, Which};
 use crate::message::{self, Envelope, Signer, Tag, TagKey};
 use crate::net::SharedNetwork;
 use crate::resolve::Resolver;
+use crate::return_path;
 use crate::site::Sites;
 use crate::submit::{self, Ending, Letter, Limits, SignIn, Submitted, Target, TlsMode};
 use crate::trouble::Trouble;
@@ -220,7 +221,8 @@ impl Prober {
             sign_in,
             ehlo_name: &self.ehlo_name,
         };
-        let (from, to) = (text(&envelope.from), text(&envelope.to));
+        let sender = return_path::of(&tag, &self.key, &route.sender, &route.bounces);
+        let (from, to) = (text(&sender), text(&envelope.to));
         let letter = Letter { from, to, bytes: &bytes };
         submit::submit(&*self.network, &*self.clock, &target, &letter, &self.limits, progress).await
     }

@@ -4,10 +4,12 @@
 //! can be seen before its acceptance is read) and more than once; a fact that changes nothing
 //! makes no revision.
 
+mod bounced;
+
 use jiff::{SignedDuration, Timestamp};
 use mailsonar_protocol::{
-    AccountName, Arrival, Change, Class, Deferral, Evidence, Handover, Outcome, Peer, Record, SeenBy, Stage,
-    StageTime, Text, Verdict,
+    AccountName, Arrival, Authentication, Change, Class, Deferral, Evidence, Handover, Hop, Outcome, Peer,
+    Record, Report, SeenBy, Stage, StageTime, Text, Verdict,
 };
 use serde::{Deserialize, Serialize};
 
@@ -84,6 +86,8 @@ pub enum Fact {
         /// When the look began.
         begun_at: Timestamp,
     },
+    /// A delivery report about it came back.
+    Reported(Report),
     /// The mailbox cannot be looked into.
     OutOfReach {
         /// The IMAP server, as evidence names it.
@@ -121,6 +125,10 @@ pub struct Sighting {
     pub junk: bool,
     /// Whether the body is what was sent.
     pub intact: bool,
+    /// The hosts it passed, as its header tells.
+    pub hops: Vec<Hop>,
+    /// What the trusted host made of its origin.
+    pub authentication: Option<Authentication>,
     /// `retrieve` and `verify`, timed.
     pub stages: Vec<StageTime>,
 }
@@ -151,6 +159,7 @@ pub fn learn(case: &Case, fact: Fact, now: Timestamp) -> Option<Case> {
         Fact::GivenUp => given_up(&mut next, now),
         Fact::Sighted(sighting) => sighted(&mut next, sighting, now),
         Fact::SearchedInVain { begun_at } => searched(&mut next.record, begun_at, now),
+        Fact::Reported(report) => bounced::reported(&mut next, report, now),
         Fact::OutOfReach { peer, trouble } => out_of_reach(&mut next.record, &trouble, peer, now),
     };
     changed.then(|| {
@@ -219,8 +228,12 @@ fn submitted(case: &mut Case, ending: Ending, attempt: Attempt, now: Timestamp) 
             blamed(Outcome::Unknown, Stage::Data, trouble.class, reason, now)
         }
     };
-    record.verdict =
-        if record.arrival.is_some() { on_arrival(record, case.internal_date, now) } else { verdict };
+    record.verdict = match (&record.arrival, record.verdict.outcome) {
+        (Some(_), _) => on_arrival(record, case.internal_date, now),
+        // The far server was faster than our own.
+        (None, Outcome::Bounced) => return true,
+        (None, _) => verdict,
+    };
     true
 }
 
@@ -272,7 +285,7 @@ fn rejected(trouble: &Trouble, now: Timestamp) -> Verdict {
 }
 
 fn interrupted(case: &mut Case, now: Timestamp) -> bool {
-    if case.record.arrival.is_some() {
+    if case.record.arrival.is_some() || case.record.verdict.outcome == Outcome::Bounced {
         return false;
     }
     case.submitted = true;
@@ -285,7 +298,7 @@ fn interrupted(case: &mut Case, now: Timestamp) -> bool {
 }
 
 fn sighted(case: &mut Case, sighting: Sighting, now: Timestamp) -> bool {
-    let Sighting { copy, visible_at, seen_by, absent_at, internal_date, junk, intact, stages } = sighting;
+    let Sighting { copy, visible_at, seen_by, absent_at, internal_date, junk, intact, stages, .. } = sighting;
     let is_known = case.copies.contains(&copy) || is_renumbered(&case.copies, &copy);
     if is_known || case.copies.len() >= Case::MAX_COPIES {
         return false;
@@ -309,6 +322,7 @@ fn sighted(case: &mut Case, sighting: Sighting, now: Timestamp) -> bool {
         intact,
     });
     record.stages.extend(stages);
+    (record.journey.hops, record.journey.authentication) = (sighting.hops, sighting.authentication);
     if record.handover.next_attempt_at.take().is_some() {
         // It was put off and came all the same: there is nothing left to try.
         case.submitted = true;
@@ -362,8 +376,10 @@ fn searched(record: &mut Record, begun_at: Timestamp, now: Timestamp) -> bool {
         return false;
     }
     record.searched_at = Some(begun_at);
-    let reason = "accepted, the deadline passed, and a complete search of the mailbox did not find it";
-    record.verdict = blamed(Outcome::Lost, Stage::Transit, Class::Missing, reason, now);
+    let told =
+        if record.journey.reports.is_empty() { "accepted".to_owned() } else { bounced::delayed(record) };
+    let reason = format!("{told}; the deadline passed, and a complete search of the mailbox did not find it");
+    record.verdict = blamed(Outcome::Lost, Stage::Transit, Class::Missing, &reason, now);
     true
 }
 
@@ -509,6 +525,8 @@ pub(crate) mod tests {
             internal_date: None,
             junk: false,
             intact: true,
+            hops: Vec::new(),
+            authentication: None,
             stages: vec![step(Stage::Retrieve), step(Stage::Verify)],
         }
     }
@@ -528,7 +546,7 @@ pub(crate) mod tests {
     }
 
     /// What a case has become after some facts, one each second from two minutes on.
-    fn after(facts: impl IntoIterator<Item = Fact>) -> Case {
+    pub(crate) fn after(facts: impl IntoIterator<Item = Fact>) -> Case {
         facts
             .into_iter()
             .zip(120..)
@@ -884,6 +902,21 @@ pub(crate) mod tests {
         ]
     }
 
+    fn some_report() -> impl Strategy<Value = Fact> {
+        use mailsonar_protocol::ReportKind::{Delayed, Delivered, Failed};
+        (proptest::sample::select(vec![Failed, Delayed, Delivered]), 0..9_u8).prop_map(|(kind, words)| {
+            let (reporter, recipient, status) = ("mx.far.example".into(), "a@b".into(), "5.0.0".into());
+            Fact::Reported(Report {
+                at: at(1),
+                kind,
+                reporter,
+                recipient,
+                status,
+                words: words.to_string().as_str().into(),
+            })
+        })
+    }
+
     fn some_fact() -> impl Strategy<Value = Fact> {
         prop_oneof![
             1 => some_ending(),
@@ -893,6 +926,7 @@ pub(crate) mod tests {
             3 => some_sighting().prop_map(Fact::Sighted),
             2 => some_time().prop_map(|begun_at| Fact::SearchedInVain { begun_at }),
             1 => Just(shut()),
+            2 => some_report(),
         ]
     }
 

@@ -8,8 +8,7 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use mailsonar_clock::SharedClock;
 use mailsonar_protocol::{
-    AccountName, AgentHealth, Complaint, MailboxHealth, Outcome, Record, Region, RouteCard, RouteName,
-    ServiceName, Text,
+    AccountName, AgentHealth, Complaint, MailboxHealth, Outcome, Record, Region, RouteCard, RouteName, Text,
 };
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -86,7 +85,9 @@ impl Agent {
     pub fn build(mut config: Config, parts: Parts) -> Self {
         let Parts { clock, network, dns, chance, ledger, key, post, complaints, mut listeners } = parts;
         let cards: Vec<RouteCard> = config.routes.iter().map(|route| route.card.clone()).collect();
-        let metrics = Arc::new(Metrics::new(config.region.clone(), &cards, &recipients(&config.routes)));
+        let looked_into =
+            watched(&config.routes).map(|own| (own.name.clone(), own.provider.clone())).collect::<Vec<_>>();
+        let metrics = Arc::new(Metrics::new(config.region.clone(), &cards, &looked_into));
         let pulses: Arc<HashMap<_, _>> =
             Arc::new(cards.iter().map(|card| (card.route.clone(), Arc::new(Pulse::default()))).collect());
         let news = Arc::new(News::default());
@@ -106,6 +107,7 @@ impl Agent {
             resolver,
             breaker,
             casebook: casebook.clone(),
+            sites: config.sites.clone(),
             observer: Arc::new(WatcherMetrics(metrics.clone())),
         };
         let (watchers, mailboxes) = watchers(&shared, &config.routes);
@@ -317,19 +319,20 @@ fn on_asked(pulses: &Arc<HashMap<RouteName, Arc<Pulse>>>, clock: &SharedClock) -
     })
 }
 
-/// The accounts that routes end at, with their providers.
-fn recipients(routes: &[Arc<Route>]) -> Vec<(AccountName, ServiceName)> {
-    routes.iter().map(|route| (route.to.name.clone(), route.to.provider.clone())).collect()
+/// The accounts whose mailboxes are watched: those that routes end at, and those that bounces come back to.
+fn watched(routes: &[Arc<Route>]) -> impl Iterator<Item = &Arc<Account>> {
+    let homes = routes.iter().filter_map(|route| route.home.as_ref());
+    routes.iter().map(|route| &route.to).chain(homes.filter(|account| account.imap.is_some()))
 }
 
-/// One watcher for each account that a route ends at.
+/// One watcher for each account whose mailbox is watched.
 fn watchers(
     shared: &arrival::Shared,
     routes: &[Arc<Route>],
 ) -> (Vec<Watcher>, BTreeMap<AccountName, Mailbox>) {
     let mut watchers = Vec::new();
     let mut mailboxes = BTreeMap::new();
-    for account in routes.iter().map(|route| &route.to) {
+    for account in watched(routes) {
         if mailboxes.contains_key(&account.name) {
             continue;
         }
@@ -352,6 +355,7 @@ fn address(account: &Account) -> Option<arrival::Address> {
         tls: imap.tls.clone(),
         credentials: account.credentials.clone(),
         junk: account.junk.clone(),
+        authserv_ids: account.authserv_ids.clone(),
     })
 }
 

@@ -12,10 +12,12 @@ use jiff::{SignedDuration, Timestamp};
 use mailsonar_protocol::{Class, ProbeId, SeenBy, Stage, StageTime, Text};
 
 use super::pace::{self, Budget, Means, Wait};
+use super::reports::Candidates;
 use super::{Stray, Watcher};
 use crate::imap::{HeaderRow, IdleEnd, Search, Selected, Session};
 use crate::message::{self, Reading, Tag};
 use crate::probe::micros_since;
+use crate::reading;
 use crate::trouble::Trouble;
 use crate::verdict::{CopyId, Fact, Sighting};
 
@@ -50,10 +52,12 @@ impl Eyes {
 
 /// A folder, and how far it has been examined.
 #[derive(Debug)]
-struct Folder {
-    selected: Selected,
+pub(super) struct Folder {
+    pub(super) selected: Selected,
     examined: u32,
     junk: bool,
+    /// What may be reports in it, not yet read.
+    pub(super) candidates: Candidates,
 }
 
 /// One of our messages, found in a folder.
@@ -105,7 +109,7 @@ impl Watcher {
         let rows = session.fetch_headers(&uids).await?;
         let absent_at = if junk { self.eyes.junk_clear } else { self.eyes.inbox_clear };
         let examined = uids.last().copied().unwrap_or(0).max(selected.uidnext.unwrap_or(1).saturating_sub(1));
-        let mut folder = Folder { selected, examined, junk };
+        let mut folder = Folder { selected, examined, junk, candidates: Candidates::default() };
         let view = View { visible_at: self.shared.clock.now(), seen_by: SeenBy::Scan, absent_at };
         self.examine(session, &mut folder, rows, view).await?;
         // What came between SELECT and the search's end lies behind `examined` or was found.
@@ -201,6 +205,9 @@ impl Watcher {
         if overdue {
             self.settle(begun).await;
         }
+        if !inbox.candidates.is_empty() {
+            self.read_reports(session, inbox).await?;
+        }
         Ok(())
     }
 
@@ -269,7 +276,8 @@ impl Watcher {
     ) -> Result<(), Trouble> {
         let mut sightings = Vec::new();
         let mut removable = Vec::new();
-        for find in rows.into_iter().filter_map(|row| self.ours(row)) {
+        let finds: Vec<_> = rows.into_iter().filter_map(|row| self.ours(folder, row)).collect();
+        for find in finds {
             let uid = find.row.uid;
             match self.place(&find).await {
                 Some(stray) => {
@@ -284,12 +292,16 @@ impl Watcher {
             session.delete(&folder.selected, &removable).await?;
             self.removed.fetch_add(removable.len() as u64, Ordering::Relaxed);
         }
-        Ok(())
+        // Arrivals first: what they are about is timed.
+        self.read_reports(session, folder).await
     }
 
     /// A row that carries our tag.
-    fn ours(&self, row: HeaderRow) -> Option<Find> {
-        let value = message::tag_in(&row.header)?;
+    fn ours(&self, folder: &mut Folder, row: HeaderRow) -> Option<Find> {
+        let Some(value) = message::tag_in(&row.header) else {
+            folder.candidates.note(&row);
+            return None;
+        };
         match message::read_tag(&value, &self.shared.key, &self.shared.agent) {
             Reading::Ours(tag) => Some(Find { tag, row }),
             Reading::Forged => {
@@ -330,6 +342,7 @@ impl Watcher {
         let Some(bytes) = session.fetch_body(find.row.uid, BODY).await? else { return Ok(None) };
         let fetched = self.shared.clock.now();
         let intact = message::is_intact(&bytes, &find.tag, &self.shared.key);
+        let journey = reading::journey(&bytes, &self.address.authserv_ids, &self.shared.sites);
         let step = |stage, from, to| StageTime { stage, took_us: micros_since(from, to) };
         let sighting = Sighting {
             copy: CopyId {
@@ -343,6 +356,8 @@ impl Watcher {
             internal_date: find.row.internaldate,
             junk: folder.junk,
             intact,
+            hops: journey.hops,
+            authentication: journey.authentication,
             stages: vec![
                 step(Stage::Retrieve, begun, fetched),
                 step(Stage::Verify, fetched, self.shared.clock.now()),

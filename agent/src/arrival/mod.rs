@@ -11,6 +11,7 @@ mod awaited;
 mod connect;
 mod look;
 mod pace;
+mod reports;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -34,6 +35,7 @@ use crate::chance::Chance;
 use crate::message::TagKey;
 use crate::net::SharedNetwork;
 use crate::resolve::Resolver;
+use crate::site::Sites;
 use crate::submit::{Credentials, TlsMode};
 use crate::trouble::Trouble;
 use crate::verdict::Fact;
@@ -76,9 +78,11 @@ pub struct Address {
     pub credentials: Credentials,
     /// Junk's name, where the server does not tell.
     pub junk: Option<String>,
+    /// The authserv-ids (RFC 8601) that are believed here.
+    pub authserv_ids: Vec<String>,
 }
 
-/// A message that carries a tag and is none of our probes.
+/// A message that carries a tag, or a part of one, and is neither our probe nor a report about one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stray {
     /// The tag names this agent, and does not verify.
@@ -87,11 +91,13 @@ pub enum Stray {
     Unknown,
     /// The tag verifies, and the probe was to go elsewhere.
     WrongMailbox,
+    /// An answer to a probe of ours that is no bounce: a vacation notice, a challenge, a complaint.
+    Answer,
 }
 
 impl Stray {
     /// Every kind.
-    pub const ALL: [Self; 3] = [Self::Forged, Self::Unknown, Self::WrongMailbox];
+    pub const ALL: [Self; 4] = [Self::Forged, Self::Unknown, Self::WrongMailbox, Self::Answer];
 
     /// The word for it in a label.
     pub fn as_str(self) -> &'static str {
@@ -99,6 +105,7 @@ impl Stray {
             Self::Forged => "forged",
             Self::Unknown => "unknown",
             Self::WrongMailbox => "wrong_mailbox",
+            Self::Answer => "answer",
         }
     }
 }
@@ -134,6 +141,8 @@ pub struct Shared {
     pub breaker: Breaker,
     /// Where facts go.
     pub casebook: Casebook,
+    /// Which site a host stands in.
+    pub sites: Sites,
     /// Who hears of the watchers' own doings.
     pub observer: Arc<dyn Observer>,
 }

@@ -7,6 +7,7 @@ use mailsonar_settings::SecretSource;
 use super::meaning::{MX, Reader, is_host};
 use super::settings::{AccountSettings, EndpointSettings, EndpointTls, Settings};
 use super::{Account, Endpoint};
+use crate::return_path::{self, Bounces};
 use crate::submit::{Credentials, TlsMode};
 
 impl Reader<'_> {
@@ -71,6 +72,7 @@ impl Reader<'_> {
                 "write it plainly",
             );
         }
+        let bounces = self.bounces(&key, account.bounces.as_deref(), &address)?;
         Some(Account {
             name: name.clone(),
             provider,
@@ -86,8 +88,36 @@ impl Reader<'_> {
                 None => None,
             },
             junk: account.junk.clone(),
+            bounces,
             authserv_ids: settings.map(|provider| provider.authserv_ids.clone()).unwrap_or_default(),
         })
+    }
+
+    /// `bounces`: nothing, "plus", or a domain.
+    fn bounces(&mut self, key: &str, written: Option<&str>, address: &Address) -> Option<Bounces> {
+        let key = format!("{key}.bounces");
+        match written {
+            None => Some(Bounces::Plain),
+            Some("plus") if return_path::has_room(address) => Some(Bounces::Plus),
+            Some("plus") => {
+                let remedy =
+                    "what stands before the @ may have 21 characters then; write a domain, or leave it out";
+                self.fault(
+                    &key,
+                    format!("{} leaves no room for a mark behind a plus", address.user()),
+                    remedy,
+                );
+                None
+            }
+            Some(domain) if domain.contains('.') && Address::new("x", domain).is_ok() => {
+                Some(Bounces::Domain(domain.to_owned()))
+            }
+            Some(other) => {
+                let remedy = "write \"plus\", or a domain all of whose mail reaches this mailbox";
+                self.fault(&key, format!("{other:?} is neither \"plus\" nor a domain"), remedy);
+                None
+            }
+        }
     }
 
     fn provider(

@@ -18,6 +18,7 @@ use mailsonar_settings::{Document, Problems};
 
 use crate::doors::Which;
 use crate::message::Signer;
+use crate::return_path::Bounces;
 use crate::site::Sites;
 use crate::submit::{Credentials, Limits, TlsMode};
 use crate::{arrival, resolve, ship};
@@ -78,6 +79,8 @@ pub struct Account {
     pub imap: Option<Endpoint>,
     /// The Junk folder's name, where the server does not tell (RFC 6154).
     pub junk: Option<String>,
+    /// Where bounces of what it sends are to come back to.
+    pub bounces: Bounces,
     /// The authserv-ids (RFC 8601) of the provider's own hosts, whose word on authentication counts.
     pub authserv_ids: Vec<String>,
 }
@@ -100,8 +103,12 @@ pub struct Route {
     pub card: RouteCard,
     /// Where it begins.
     pub from: Source,
-    /// The envelope sender, and the author.
+    /// The author, and the envelope sender but for what `bounces` adds.
     pub sender: Address,
+    /// Where bounces are to come back to.
+    pub bounces: Bounces,
+    /// The account in whose mailbox they arrive, where it is one of ours.
+    pub home: Option<Arc<Account>>,
     /// Where it ends.
     pub to: Arc<Account>,
     /// From one probe to the next.

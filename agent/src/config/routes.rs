@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use lettre::Address;
 use mailsonar_protocol::{AccountName, Direction, Door, Handover, RouteCard, RouteName};
 
 use super::meaning::{MX, Reader};
@@ -31,12 +32,16 @@ impl Reader<'_> {
                 return None;
             }
         };
+        let home = home(&from, &sender, accounts);
+        let bounces = home.as_ref().map(|account| account.bounces.clone()).unwrap_or_default();
         let card = card(name, route, &from, &to);
         self.timing(&key, route, all);
         Some(Route {
             card,
             from,
             sender,
+            bounces,
+            home,
             to,
             interval: route.interval.get(),
             deadline: route.deadline.signed(),
@@ -147,6 +152,19 @@ impl Reader<'_> {
             );
         }
     }
+}
+
+/// The account that has the envelope sender's address: bounces come back to it.
+fn home(
+    from: &Source,
+    sender: &Address,
+    accounts: &BTreeMap<AccountName, Arc<Account>>,
+) -> Option<Arc<Account>> {
+    let own = match from {
+        Source::Account(account) => Some(account),
+        Source::Mx { .. } => None,
+    };
+    own.into_iter().chain(accounts.values()).find(|account| account.address == *sender).cloned()
 }
 
 fn card(name: &RouteName, route: &RouteSettings, from: &Source, to: &Account) -> RouteCard {

@@ -146,6 +146,8 @@ pub(super) struct AccountSettings {
     pub submission: Option<EndpointSettings>,
     pub imap: Option<EndpointSettings>,
     pub junk: Option<String>,
+    /// `plus`, or a domain.
+    pub bounces: Option<String>,
 }
 
 /// `submission` and `imap` of an account.

@@ -15,7 +15,8 @@ use crate::trouble::Trouble;
 /// The header fields that tell a probe, and a bounce, from other mail. Cut at 16 KiB: somebody's
 /// endless subject must not be the end of our session.
 const HEADERS: &str = "(UID INTERNALDATE RFC822.SIZE \
-    BODY.PEEK[HEADER.FIELDS (X-Mailsonar-Probe Message-ID Content-Type Subject From)]<0.16384>)";
+    BODY.PEEK[HEADER.FIELDS (X-Mailsonar-Probe Message-ID Content-Type Subject From To Return-Path \
+    Delivered-To Auto-Submitted X-Failed-Recipients)]<0.16384>)";
 
 /// The most messages in one command: well within the limits even if each header is cut.
 const BATCH: usize = 200;
@@ -47,8 +48,8 @@ pub struct HeaderRow {
     pub internaldate: Option<Timestamp>,
     /// Its size in bytes. 0 if the server does not say.
     pub size: u32,
-    /// `X-Mailsonar-Probe`, `Message-ID`, `Content-Type`, `Subject` and `From`, as they stand in it;
-    /// at most 16 KiB.
+    /// The fields that tell a probe and a bounce, `X-Mailsonar-Probe` above all, as they stand in it; at most
+    /// 16 KiB.
     pub header: Vec<u8>,
 }
 

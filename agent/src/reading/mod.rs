@@ -23,6 +23,7 @@ pub use replies::{Reply, ReportForm};
 
 use self::header::Header;
 use self::mime::Part;
+use crate::site::Sites;
 
 /// The most of a message that is looked at: what tells its kind stands at its beginning.
 pub const MOST: usize = 256 * 1024;
@@ -106,16 +107,26 @@ fn claims(parts: &[Part<'_>]) -> Vec<Claim> {
     claim::claims(texts.iter().map(String::as_str))
 }
 
-/// The way a message came: its hops, and what the trusted host made of its origin.
-pub fn journey(bytes: &[u8], trusted: &[String]) -> Journey {
+/// The way a message came: its hops with their sites, and what the trusted host made of its origin.
+pub fn journey(bytes: &[u8], trusted: &[String], sites: &Sites) -> Journey {
     let (header, _) = header::split(&bytes[..bytes.len().min(MOST)]);
     let mut judged = authentication::all(&header);
     let counts = authentication::trusted(&judged, trusted);
     Journey {
-        hops: received::hops(&header),
+        hops: placed(received::hops(&header), sites),
         authentication: counts.map(|at| judged.swap_remove(at)),
         reports: Vec::new(),
     }
+}
+
+/// Says of each hop in which site its host stands: by its name, or by the address at which the next host saw
+/// it.
+fn placed(mut hops: Vec<Hop>, sites: &Sites) -> Vec<Hop> {
+    for at in 0..hops.len() {
+        let seen_as = hops.get(at + 1).and_then(|next| next.address);
+        hops[at].site = sites.of(hops[at].by.as_str(), seen_as).cloned();
+    }
+    hops
 }
 
 /// Whether a message may be a report about one of ours, by its header alone: so that mail from people is

@@ -52,13 +52,18 @@ fn hop(line: &str) -> Hop {
     let address = comments().find_map(address_in).or_else(|| address_in(&named));
     let protocol = clause(&words, "with").iter().map_while(Word::plain).collect::<Vec<_>>().join(" ");
     Hop {
-        by: Text::new(&said(by)),
-        from: Text::new(&greeted),
+        by: name(&said(by), 255),
+        from: name(&greeted, 255),
         address,
-        protocol: Text::new(cut(&protocol, 64)),
+        protocol: name(&protocol, 64),
         at: date_of(date),
         ..Hop::default()
     }
+}
+
+/// A name, bounded also after what is harmful in it was written out.
+fn name(text: &str, most: usize) -> Text {
+    Text::new(cut(Text::new(cut(text, most)).as_str(), most))
 }
 
 /// A word of a line, or a comment in parentheses.
@@ -246,7 +251,7 @@ mod tests {
         #[test]
         fn no_line_is_an_error(line in "(from |by |with |id |;|\\(|\\)|\\[|[a-z.:0-9 ]|\\PC){0,60}") {
             let hop = hop(&line);
-            prop_assert!(hop.protocol.as_str().len() <= 300);
+            prop_assert!(hop.protocol.as_str().len() <= 64 + 3 && hop.by.as_str().len() <= 255 + 3);
         }
     }
 }

@@ -7,7 +7,8 @@ use super::fake::{Server, kind, opened, selected, selected_on};
 use crate::imap::{FolderStatus, HeaderRow, Limits, Removal, Search, Selected};
 
 const HEADERS: &str = "(UID INTERNALDATE RFC822.SIZE \
-    BODY.PEEK[HEADER.FIELDS (X-Mailsonar-Probe Message-ID Content-Type Subject From)]<0.16384>)";
+    BODY.PEEK[HEADER.FIELDS (X-Mailsonar-Probe Message-ID Content-Type Subject From To Return-Path \
+    Delivered-To Auto-Submitted X-Failed-Recipients)]<0.16384>)";
 
 async fn junk_among(list: &str) -> Option<String> {
     let script = format!("C: M2 LIST \"\" \"*\"\n{list}\nS: M2 OK done");
