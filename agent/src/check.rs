@@ -114,7 +114,7 @@ pub async fn check(
     let mut step = |step: StageTime| hear(Event::Step { step, again: !seen.insert(step.stage) });
     let probe = prober.probe(&route, clock.now(), false, &mut step).await?;
     let record = concluded(probe, &mut changes, &mut hear).await?;
-    if record.arrival.is_some() {
+    if record.arrival.is_some() || record.verdict.outcome == Outcome::Bounced {
         gone(&prober.mailboxes, patience).await;
     }
     Ok(record)
@@ -134,7 +134,7 @@ async fn ready(mailboxes: &BTreeMap<mailsonar_protocol::AccountName, Mailbox>, p
     tokio::time::timeout(patience, watched).await.ok();
 }
 
-/// Waits until the message that arrived is removed again: nobody would know it later, since the key ends
+/// Waits until the message that arrived, or its bounce, is removed again: nobody would know it later, since the key ends
 /// with the check.
 async fn gone(mailboxes: &BTreeMap<mailsonar_protocol::AccountName, Mailbox>, patience: Duration) {
     let removed = async {

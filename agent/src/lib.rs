@@ -39,6 +39,7 @@ pub mod ship;
 pub mod site;
 pub mod submit;
 pub mod tls;
+pub mod trace;
 pub mod trouble;
 pub mod verdict;
 mod wiring;

@@ -11,14 +11,14 @@ use futures::future::BoxFuture;
 use mailsonar_agent::adhoc::{self, AdHoc};
 use mailsonar_agent::chance::Chance;
 use mailsonar_agent::check::{self, Event, Status};
-use mailsonar_agent::config::Config;
+use mailsonar_agent::config::{Config, Route};
 use mailsonar_agent::explain::{self, Known};
 use mailsonar_agent::ledger::Ledger;
 use mailsonar_agent::message::TagKey;
 use mailsonar_agent::net::Tcp;
 use mailsonar_agent::resolve::Hickory;
 use mailsonar_agent::ship::{Http, Post};
-use mailsonar_agent::{Agent, Parts, serve};
+use mailsonar_agent::{Agent, Parts, serve, trace};
 use mailsonar_clock::{SharedClock, SystemClock};
 use mailsonar_protocol::{AgentName, Complaint, Record, Text};
 use mailsonar_settings::Duration;
@@ -49,6 +49,10 @@ enum Command {
     ///
     /// Exit codes: 0 delivered, 1 delivered slowly, 2 failed, 3 could not be determined.
     Check(Box<Check>),
+    /// Send one probe over a route, and print its timeline, for a ticket.
+    ///
+    /// It is watched to its end: seen, lost, bounced or refused, with the servers' own words. Exit codes as of `check`.
+    Trace(Trace),
     /// Say what the agent makes of a message: a probe, a bounce, a report or other.
     ///
     /// With it come the hosts it passed and how long each took, and what they made of its origin. Any bytes have an answer. Exit codes: 0, or 2 where a file could not be read.
@@ -74,6 +78,17 @@ struct ConfigFile {
     /// The configuration file.
     #[arg(long, short, env = "MAILSONAR_AGENT_CONFIG", default_value = "/etc/mailsonar/agent.toml")]
     config: PathBuf,
+}
+
+#[derive(Args)]
+struct Trace {
+    #[command(flatten)]
+    file: ConfigFile,
+    /// The route of the file.
+    route: String,
+    /// Leave out what stands before the @ of mail addresses.
+    #[arg(long)]
+    mask: bool,
 }
 
 #[derive(Args)]
@@ -147,6 +162,10 @@ fn main() -> ExitCode {
             logs(arguments.log_format, "error");
             told(one(&check), Status::Unknown as u8)
         }
+        Command::Trace(trace) => {
+            logs(arguments.log_format, "error");
+            told(traced(&trace), Status::Unknown as u8)
+        }
         Command::Explain(explain) => {
             logs(arguments.log_format, "error");
             told(explained(&explain), 2)
@@ -159,7 +178,7 @@ fn main() -> ExitCode {
 /// "unknown".
 fn misused(error: &clap::Error) -> ExitCode {
     error.print().ok();
-    let is_check = std::env::args().nth(1).is_some_and(|word| word == "check");
+    let is_check = std::env::args().nth(1).is_some_and(|word| word == "check" || word == "trace");
     match (error.use_stderr(), is_check) {
         (false, _) => ExitCode::SUCCESS,
         (true, true) => ExitCode::from(Status::Unknown as u8),
@@ -271,6 +290,22 @@ fn parts(config: &Config, clock: SharedClock) -> anyhow::Result<Parts> {
     })
 }
 
+fn traced(trace: &Trace) -> anyhow::Result<ExitCode> {
+    let clock = SystemClock::shared();
+    let config = Config::load(&trace.file.config, &clock)?;
+    let route = route(&config, &trace.route)?;
+    let record = runtime()?.block_on(check::check(config, route, clock, Arc::new(Tcp), |_| {}))?;
+    print!("{}", trace::timeline(&record, trace.mask));
+    Ok(ExitCode::from(Status::of(&record, None) as u8))
+}
+
+fn route(config: &Config, name: &str) -> anyhow::Result<Arc<Route>> {
+    config.route(name).cloned().with_context(|| {
+        let known: Vec<_> = config.routes.iter().map(|route| route.name().as_str()).collect();
+        format!("there is no route {name:?}; the file has {}", known.join(", "))
+    })
+}
+
 fn explained(command: &Explain) -> anyhow::Result<ExitCode> {
     let known = known(command)?;
     let mut code = ExitCode::SUCCESS;
@@ -312,10 +347,7 @@ fn one(check: &Check) -> anyhow::Result<ExitCode> {
         None => Config::load(&check.file.config, &clock)?,
     };
     let name = check.route.as_deref().unwrap_or(adhoc::ROUTE);
-    let Some(route) = config.route(name).cloned() else {
-        let known: Vec<_> = config.routes.iter().map(|route| route.name().as_str()).collect();
-        anyhow::bail!("there is no route {name:?}; the file has {}", known.join(", "));
-    };
+    let route = route(&config, name)?;
     let format = if check.json { Format::Json } else { check.format };
     let slow = check.slow.map(Duration::signed);
     let hear = move |event| {

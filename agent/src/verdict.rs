@@ -159,7 +159,7 @@ pub fn learn(case: &Case, fact: Fact, now: Timestamp) -> Option<Case> {
         Fact::GivenUp => given_up(&mut next, now),
         Fact::Sighted(sighting) => sighted(&mut next, sighting, now),
         Fact::SearchedInVain { begun_at } => searched(&mut next.record, begun_at, now),
-        Fact::Reported(report) => bounced::reported(&mut next, report, now),
+        Fact::Reported(report) => bounced::reported(&mut next, &report, now),
         Fact::OutOfReach { peer, trouble } => out_of_reach(&mut next.record, &trouble, peer, now),
     };
     changed.then(|| {

@@ -355,6 +355,7 @@ fn address(account: &Account) -> Option<arrival::Address> {
         tls: imap.tls.clone(),
         credentials: account.credentials.clone(),
         junk: account.junk.clone(),
+        folders: account.folders.clone(),
         authserv_ids: account.authserv_ids.clone(),
     })
 }

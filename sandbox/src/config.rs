@@ -52,6 +52,8 @@ pub struct ProviderConfig {
     pub txt: Vec<(String, String)>,
     /// AAAA records, name and address.
     pub aaaa: Vec<(String, Ipv6Addr)>,
+    /// What its IMAP servers cannot do, of `IDLE`, `UIDPLUS` and `SPECIAL-USE`.
+    pub imap_without: Vec<String>,
 }
 
 /// One machine, with an address of its own.
@@ -204,6 +206,7 @@ impl ProviderConfig {
             give_up_after: Duration::from_hours(5 * 24),
             txt: Vec::new(),
             aaaa: Vec::new(),
+            imap_without: Vec::new(),
         }
     }
 

@@ -96,7 +96,8 @@ async fn rest(world: &SharedWorld, host: usize, item: &Item, warned: bool) -> bo
     if let Some(by) = world.faults.find(&place, Stage::Queue, pick) {
         tokio::time::sleep(by).await;
     }
-    let delayed = |fault: &Fault| matches!(fault, Fault::DelayedDsn);
+    // The warning itself is not held, or nobody would be warned.
+    let delayed = |fault: &Fault| matches!(fault, Fault::DelayedDsn) && !item.from.is_empty();
     let warn = !warned && world.faults.find(&place, Stage::Queue, |f| delayed(f).then_some(())).is_some();
     if warn {
         report(world, host, item, &Report::Delayed { words: "451 4.4.1 No answer from host" });

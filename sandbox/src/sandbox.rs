@@ -172,6 +172,27 @@ impl Sandbox {
             .ok_or_else(|| Error::Unknown { what: "mailbox", name: format!("{account} {folder}") })
     }
 
+    /// Puts a message into a mailbox, as it stands. The truth knows nothing of it.
+    pub fn plant(&self, account: &str, folder: &str, message: &[u8]) -> Result<(), Error> {
+        let mailboxes = &self.provider(crate::world::domain(account))?.mailboxes;
+        let now = self.world.clock.civil();
+        mailboxes
+            .with(&account.to_ascii_lowercase(), folder, |folder| {
+                folder.append(Arc::from(message), std::collections::BTreeSet::new(), now)
+            })
+            .map(|_| ())
+            .ok_or_else(|| Error::Unknown { what: "mailbox", name: format!("{account} {folder}") })
+    }
+
+    /// The messages in a mailbox, oldest first; none where there is no such mailbox.
+    pub fn messages(&self, account: &str, folder: &str) -> Vec<Vec<u8>> {
+        let Ok(provider) = self.provider(crate::world::domain(account)) else { return Vec::new() };
+        let all = |folder: &mut crate::mailbox::Folder| {
+            folder.messages.iter().map(|message| message.bytes.to_vec()).collect()
+        };
+        provider.mailboxes.with(&account.to_ascii_lowercase(), folder, all).unwrap_or_default()
+    }
+
     /// Stops listening, ends all connections and queues, and waits until that is done.
     pub async fn shutdown(mut self) {
         self.world.stop.cancel();

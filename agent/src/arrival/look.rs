@@ -1,9 +1,10 @@
 //! Looking into the mailbox: what is new, which of it is ours, and what became of it.
 //!
 //! UIDs only grow (RFC 3501, 2.3.1.1), so a folder whose messages up to some UID have been examined is
-//! completely searched by examining what lies behind. A look is complete when both folders' ends were
+//! completely searched by examining what lies behind. A look is complete when all folders' ends were
 //! reached and every command's own OK came.
 
+use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -27,6 +28,9 @@ const BODY: u32 = 64 * 1024;
 /// A folder with more messages than this is scanned only as far back as the retention.
 const MANY: u32 = 20_000;
 
+/// Where mail arrives unless somebody sorts it (RFC 3501, 5.1).
+const INBOX: &str = "INBOX";
+
 /// How long a session lives.
 const RENEWAL: SignedDuration = SignedDuration::from_hours(24);
 
@@ -38,15 +42,14 @@ const IDLE_LAG: SignedDuration = SignedDuration::from_secs(1);
 pub(super) struct Eyes {
     budget: Budget,
     round_trip: Duration,
-    /// When the inbox was last known to hold nothing unexamined.
-    inbox_clear: Option<Timestamp>,
-    junk_clear: Option<Timestamp>,
+    /// When each folder was last known to hold nothing unexamined.
+    clear: HashMap<String, Timestamp>,
 }
 
 impl Eyes {
     pub(super) fn new(per_second: u32, now: Timestamp) -> Self {
         let budget = Budget::new(per_second, now);
-        Self { budget, round_trip: Duration::ZERO, inbox_clear: None, junk_clear: None }
+        Self { budget, round_trip: Duration::ZERO, clear: HashMap::new() }
     }
 }
 
@@ -81,17 +84,18 @@ impl Watcher {
         let mut session = self.connect().await?;
         let begun = self.shared.clock.now();
         let folders = self.timed(Stage::Select, session.folders()).await?;
-        let junk_name = self.address.junk.clone().or(folders.junk);
-        let mut junk = match junk_name {
-            Some(name) => Some(self.scanned(&mut session, &name, true).await?),
-            None => None,
-        };
-        let mut inbox = self.scanned(&mut session, "INBOX", false).await?;
+        let junk = self.address.junk.clone().or(folders.junk);
+        let named: Vec<_> = self.address.folders.iter().map(|name| (name.clone(), false)).collect();
+        let mut asides = Vec::new();
+        for (name, is_junk) in named.into_iter().chain(junk.map(|name| (name, true))) {
+            asides.push(self.scanned(&mut session, &name, is_junk).await?);
+        }
+        let mut inbox = self.scanned(&mut session, INBOX, false).await?;
         self.within_reach();
         self.settle(begun).await;
         loop {
             let seen_by = self.wait(&mut session).await?;
-            self.look(&mut session, &mut inbox, junk.as_mut(), seen_by).await?;
+            self.look(&mut session, &mut inbox, &mut asides, seen_by).await?;
             if self.shared.clock.now().duration_since(begun) > RENEWAL {
                 session.logout().await;
                 return Ok(());
@@ -107,7 +111,7 @@ impl Watcher {
         let search = if selected.exists > MANY { Search::Since(self.horizon()) } else { Search::All };
         let uids = if selected.exists == 0 { Vec::new() } else { session.uid_search(&search).await? };
         let rows = session.fetch_headers(&uids).await?;
-        let absent_at = if junk { self.eyes.junk_clear } else { self.eyes.inbox_clear };
+        let absent_at = self.clear_at(name);
         let examined = uids.last().copied().unwrap_or(0).max(selected.uidnext.unwrap_or(1).saturating_sub(1));
         let mut folder = Folder { selected, examined, junk, candidates: Candidates::default() };
         let view = View { visible_at: self.shared.clock.now(), seen_by: SeenBy::Scan, absent_at };
@@ -115,7 +119,7 @@ impl Watcher {
         // What came between SELECT and the search's end lies behind `examined` or was found.
         let view = View { visible_at: self.shared.clock.now(), ..view };
         self.tail(session, &mut folder, view).await?;
-        self.clear(junk, begun);
+        self.clear(name, begun);
         Ok(folder)
     }
 
@@ -126,8 +130,12 @@ impl Watcher {
         jiff::tz::Offset::UTC.to_datetime(now.saturating_sub(back).unwrap_or(now)).date()
     }
 
-    fn clear(&mut self, junk: bool, at: Timestamp) {
-        *(if junk { &mut self.eyes.junk_clear } else { &mut self.eyes.inbox_clear }) = Some(at);
+    fn clear(&mut self, folder: &str, at: Timestamp) {
+        self.eyes.clear.insert(folder.to_owned(), at);
+    }
+
+    fn clear_at(&self, folder: &str) -> Option<Timestamp> {
+        self.eyes.clear.get(folder).copied()
     }
 
     /// Waits until it is time to look, and says by what means the look was prompted.
@@ -174,12 +182,12 @@ impl Watcher {
         }
     }
 
-    /// Looks into the inbox, into Junk if that is due, and settles what is overdue.
+    /// Looks into the inbox, into the other folders if that is due, and settles what is overdue.
     async fn look(
         &mut self,
         session: &mut Session,
         inbox: &mut Folder,
-        junk: Option<&mut Folder>,
+        asides: &mut [Folder],
         seen_by: SeenBy,
     ) -> Result<(), Trouble> {
         let begun = self.shared.clock.now();
@@ -193,14 +201,15 @@ impl Watcher {
             let view = View { visible_at: seen_at, seen_by, absent_at: self.absent(seen_by, begun) };
             self.tail(session, inbox, view).await?;
         }
-        self.clear(false, begun);
+        self.clear(INBOX, begun);
         let age = self.expected.summary().youngest.map(|youngest| pace::since(youngest, begun));
-        let junk_age = self.eyes.junk_clear.map_or(Duration::MAX, |clear| pace::since(clear, begun));
         let slow = seen_by == SeenBy::Poll || age.is_none();
-        if let Some(junk) = junk
-            && (overdue || slow || junk_age >= pace::junk_gap(age, self.shared.config.brisk))
-        {
-            self.look_into_junk(session, inbox, junk).await?;
+        for aside in asides {
+            let clear = self.clear_at(&aside.selected.folder);
+            let unseen = clear.map_or(Duration::MAX, |clear| pace::since(clear, begun));
+            if overdue || slow || unseen >= pace::junk_gap(age, self.shared.config.brisk) {
+                self.look_aside(session, inbox, aside).await?;
+            }
         }
         if overdue {
             self.settle(begun).await;
@@ -213,39 +222,40 @@ impl Watcher {
 
     /// When the inbox was last without what is new in it.
     fn absent(&self, seen_by: SeenBy, begun: Timestamp) -> Option<Timestamp> {
-        let clear = self.eyes.inbox_clear?;
+        let clear = self.clear_at(INBOX)?;
         match seen_by {
             SeenBy::Idle => Some(clear.max(begun.saturating_sub(IDLE_LAG).unwrap_or(clear))),
             _ => Some(clear),
         }
     }
 
-    async fn look_into_junk(
+    /// Looks into a folder that is not open, and opens it only if something is new.
+    async fn look_aside(
         &mut self,
         session: &mut Session,
         inbox: &mut Folder,
-        junk: &mut Folder,
+        aside: &mut Folder,
     ) -> Result<(), Trouble> {
         let begun = self.shared.clock.now();
-        let status = session.status(&junk.selected.folder).await?;
-        let behind = status.uidnext > junk.examined.saturating_add(1);
-        if status.uidvalidity != junk.selected.uidvalidity {
-            let words = "the Junk folder was renumbered";
+        let status = session.status(&aside.selected.folder).await?;
+        let behind = status.uidnext > aside.examined.saturating_add(1);
+        if status.uidvalidity != aside.selected.uidvalidity {
+            let words = format!("the folder {} was renumbered", aside.selected.folder);
             return Err(Trouble::new(Stage::Idle, Class::Protocol, "uidvalidity_changed", words));
         }
         if behind {
             let view = View {
                 visible_at: self.shared.clock.now(),
                 seen_by: SeenBy::Poll,
-                absent_at: self.eyes.junk_clear,
+                absent_at: self.clear_at(&aside.selected.folder),
             };
-            junk.selected = session.select(&junk.selected.folder).await?;
-            self.tail(session, junk, view).await?;
+            aside.selected = session.select(&aside.selected.folder).await?;
+            self.tail(session, aside, view).await?;
             inbox.selected = session.select(&inbox.selected.folder).await?;
-            let view = View { visible_at: self.shared.clock.now(), absent_at: self.eyes.inbox_clear, ..view };
+            let view = View { visible_at: self.shared.clock.now(), absent_at: self.clear_at(INBOX), ..view };
             self.tail(session, inbox, view).await?;
         }
-        self.clear(true, begun);
+        self.clear(&aside.selected.folder, begun);
         Ok(())
     }
 

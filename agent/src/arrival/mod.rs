@@ -78,6 +78,8 @@ pub struct Address {
     pub credentials: Credentials,
     /// Junk's name, where the server does not tell.
     pub junk: Option<String>,
+    /// Folders beside INBOX and Junk into which mail is sorted.
+    pub folders: Vec<String>,
     /// The authserv-ids (RFC 8601) that are believed here.
     pub authserv_ids: Vec<String>,
 }

@@ -72,6 +72,10 @@ impl Reader<'_> {
                 "write it plainly",
             );
         }
+        if account.folders.iter().any(|name| name.is_empty() || name.contains(['\r', '\n', '\0'])) {
+            let key = format!("{key}.folders");
+            self.fault(&key, "an empty name, or one with a line break or NUL in it", "write it plainly");
+        }
         let bounces = self.bounces(&key, account.bounces.as_deref(), &address)?;
         Some(Account {
             name: name.clone(),
@@ -88,6 +92,7 @@ impl Reader<'_> {
                 None => None,
             },
             junk: account.junk.clone(),
+            folders: account.folders.clone(),
             bounces,
             authserv_ids: settings.map(|provider| provider.authserv_ids.clone()).unwrap_or_default(),
         })

@@ -79,6 +79,8 @@ pub struct Account {
     pub imap: Option<Endpoint>,
     /// The Junk folder's name, where the server does not tell (RFC 6154).
     pub junk: Option<String>,
+    /// Folders beside INBOX and Junk into which its mail may be sorted.
+    pub folders: Vec<String>,
     /// Where bounces of what it sends are to come back to.
     pub bounces: Bounces,
     /// The authserv-ids (RFC 8601) of the provider's own hosts, whose word on authentication counts.

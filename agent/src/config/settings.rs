@@ -146,6 +146,9 @@ pub(super) struct AccountSettings {
     pub submission: Option<EndpointSettings>,
     pub imap: Option<EndpointSettings>,
     pub junk: Option<String>,
+    /// Beside INBOX and Junk.
+    #[serde(default)]
+    pub folders: Vec<String>,
     /// `plus`, or a domain.
     pub bounces: Option<String>,
 }

@@ -9,9 +9,9 @@ use mailsonar_protocol::{Class, Evidence, Journey, Outcome, Record, Report, Repo
 use super::{Case, blamed, keep, plain};
 
 /// Adds a report.
-pub(super) fn reported(case: &mut Case, report: Report, now: Timestamp) -> bool {
+pub(super) fn reported(case: &mut Case, report: &Report, now: Timestamp) -> bool {
     let record = &mut case.record;
-    if !file(record, &report) {
+    if !file(record, report) {
         return false;
     }
     if record.arrival.is_some() {
@@ -20,8 +20,8 @@ pub(super) fn reported(case: &mut Case, report: Report, now: Timestamp) -> bool 
     let open = matches!(record.verdict.outcome, Outcome::InFlight | Outcome::Unknown | Outcome::Lost);
     match report.kind {
         ReportKind::Failed if open => {
-            keep(record, evidence(&report, now));
-            let Report { reporter, status, words, .. } = &report;
+            keep(record, evidence(report, now));
+            let Report { reporter, status, words, .. } = report;
             let reason = format!("bounced by {reporter} ({status}): {words}");
             record.verdict = blamed(Outcome::Bounced, Stage::Transit, Class::Permanent, &reason, now);
             if record.handover.next_attempt_at.take().is_some() {

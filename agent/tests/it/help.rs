@@ -11,6 +11,7 @@ const PAGES: &[(&str, &[&str])] = &[
     ("mailsonar-agent", &[]),
     ("mailsonar-agent-run", &["run"]),
     ("mailsonar-agent-check", &["check"]),
+    ("mailsonar-agent-trace", &["trace"]),
     ("mailsonar-agent-explain", &["explain"]),
     ("mailsonar-agent-config", &["config"]),
     ("mailsonar-agent-config-check", &["config", "check"]),

@@ -43,11 +43,14 @@ fn each_way_of_not_delivering_has_its_own_name() {
             everyone_sees(&story, since, way, Outcome::Lost);
         }
     });
-    // what a bounce says is not read yet: it reads as what it is for the recipient
     let bounced = during(&story, Fault::Bounce(Door::Any), |since| {
-        for way in [Way::Loop, Way::Mx] {
-            everyone_sees(&story, since, way, Outcome::Lost);
+        for probe in everyone_sees(&story, since, Way::Loop, Outcome::Bounced) {
+            assert_blame(&probe, Stage::Transit, Class::Permanent);
+            let [report] = probe.record.journey.reports.as_slice() else { panic!("one report: {probe:#?}") };
+            assert!(report.status.as_str().starts_with("5."), "the far server's words: {report:?}");
         }
+        // nobody reads the mailbox that these bounces go back to
+        everyone_sees(&story, since, Way::Mx, Outcome::Lost);
     });
 
     for (probes, what) in [(swallowed, "swallowed"), (bounced, "bounced")] {

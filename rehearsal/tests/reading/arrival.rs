@@ -4,7 +4,7 @@
 use mailsonar_protocol::Outcome;
 use mailsonar_sandbox::{Config, Fault, Rule};
 
-use crate::stage::{FAR, NEAR, Stage, Watching};
+use crate::stage::{FAR, KEY, NEAR, Stage, Watching, message};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_message_that_comes_twice_is_counted_twice_and_removed_twice() {
@@ -48,6 +48,43 @@ async fn servers_without_idle_uidplus_or_special_use_do() {
     // Without UIDPLUS they can only be marked: EXPUNGE would remove what others have marked.
     agent.until("both to be marked", |prober| Watching::removed(prober, "acme") == 2).await;
     assert_eq!(stage.sandbox.messages(NEAR, "INBOX").len() + stage.sandbox.messages(NEAR, "Junk").len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_that_a_rule_sorts_into_another_folder_has_arrived_there() {
+    let stage = Stage::open(Config::pair()).await;
+    let mut agent = stage.agent("eu-1", "folders = [\"Sent\"]", "").await;
+    stage.sandbox.faults().add(Rule::new(Fault::Lose));
+    let probe = agent.probe("in").await;
+    let tag = agent.tag(probe, "in");
+    stage.sandbox.plant(NEAR, "Trash", &message(&tag, KEY)).expect("planted");
+    stage.sandbox.plant(NEAR, "Sent", &message(&tag, KEY)).expect("planted");
+    let record = agent.sees(probe, "its arrival", |record| record.arrival.is_some()).await;
+    let arrival = record.arrival.expect("there");
+    assert_eq!((arrival.folder.as_str(), arrival.junk), ("Sent", false));
+    assert_eq!(record.verdict.outcome, Outcome::Delivered);
+    agent.until("it to be removed", |prober| Watching::removed(prober, "acme") == 1).await;
+    assert_eq!(
+        stage.sandbox.messages(NEAR, "Trash").len(),
+        1,
+        "folders that were not named are not looked into"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_of_foreign_mail_and_would_be_bounces_hides_no_arrival() {
+    let stage = Stage::open(Config::pair()).await;
+    let mut agent = stage.agent("eu-1", "", "").await;
+    let foreign =
+        b"Return-Path: <>\r\nFrom: MAILER-DAEMON@x\r\nSubject: failure notice\r\n\r\n<a@b>: 550 no\r\n";
+    for _ in 0..500 {
+        stage.sandbox.plant(NEAR, "INBOX", foreign).expect("planted");
+    }
+    let probe = agent.probe("in").await;
+    let record = agent.sees(probe, "its arrival", |record| record.arrival.is_some()).await;
+    assert_eq!(record.verdict.outcome, Outcome::Delivered);
+    agent.until("it to be removed", |prober| Watching::removed(prober, "acme") == 1).await;
+    assert_eq!(stage.sandbox.messages(NEAR, "INBOX").len(), 500, "none of the others was touched");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

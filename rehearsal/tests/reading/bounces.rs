@@ -27,15 +27,26 @@ async fn a_bounce_ends_its_probe_in_the_far_servers_words_and_is_removed() {
         let record = agent.sees(probe, "a bounce", |record| record.verdict.outcome == Outcome::Bounced).await;
         let verdict = &record.verdict;
         assert_eq!((verdict.stage, verdict.class), (Some(Step::Transit), Some(Class::Permanent)));
-        assert!(verdict.reason.as_str().contains("550 5.2.0 Mailbox refused the message"), "{}", verdict.reason);
+        assert!(
+            verdict.reason.as_str().contains("550 5.2.0 Mailbox refused the message"),
+            "{}",
+            verdict.reason
+        );
         let [report] = record.journey.reports.as_slice() else { panic!("one report: {record:#?}") };
-        assert_eq!((report.kind, report.recipient.as_str(), report.status.as_str()), (ReportKind::Failed, FAR, "5.2.0"));
+        assert_eq!(
+            (report.kind, report.recipient.as_str(), report.status.as_str()),
+            (ReportKind::Failed, FAR, "5.2.0")
+        );
         assert!(report.reporter.as_str().ends_with(".reference.example"), "{}", report.reporter);
         agent.until("the bounce to be removed", |prober| Watching::removed(prober, "acme") == 1).await;
         assert_eq!(stage.sandbox.messages(NEAR, "INBOX").len(), 0);
-        let sender = stage.sandbox.truth().facts();
-        let sent = sender.letters().find(|letter| !letter.from.is_empty()).expect("the probe").from.clone();
-        assert_eq!(sent.contains('+'), !bounces.is_empty(), "a sender of its own, where it is wanted: {sent}");
+        let facts = stage.sandbox.truth().facts();
+        let sent = &facts.letters.iter().find(|letter| !letter.from.is_empty()).expect("the probe").from;
+        assert_eq!(
+            sent.contains('+'),
+            !bounces.is_empty(),
+            "a sender of its own, where it is wanted: {sent}"
+        );
     }
 }
 
@@ -72,20 +83,26 @@ async fn any_part_of_the_tag_is_enough_and_none_but_a_true_one() {
             "the whole message" => bounce(NEAR, left(key).as_bytes()),
             "the Message-ID" => bounce(NEAR, only(key, "Message-ID").as_bytes()),
             "the line in the body" => bounce(NEAR, only(key, &probe.to_string()).as_bytes()),
-            _ => bounce(&return_path::of(&tag, &TagKey::new(key), &near, &Bounces::Plus).to_string(), b""),
+            _ => bounce(&return_path::of(&tag, &TagKey::new(key), &near, &Bounces::Plus).as_ref(), b""),
         };
         let foreign = stage.sandbox.messages(NEAR, "INBOX").len();
         stage.sandbox.plant(NEAR, "INBOX", &of([8; 32])).expect("planted");
         stage.sandbox.plant(NEAR, "INBOX", &of(KEY)).expect("planted");
         let record = agent.sees(probe, part, |record| !record.journey.reports.is_empty()).await;
         assert_eq!(record.verdict.outcome, Outcome::Bounced, "{part}");
-        assert_eq!(record.journey.reports.len(), 1, "{part}: the forged one, which came first, is not counted");
+        assert_eq!(
+            record.journey.reports.len(),
+            1,
+            "{part}: the forged one, which came first, is not counted"
+        );
         let left = async {
             while stage.sandbox.messages(NEAR, "INBOX").len() != foreign + 1 {
                 tokio::time::sleep(std::time::Duration::from_millis(5)).await;
             }
         };
-        tokio::time::timeout(crate::stage::PATIENCE, left).await.expect("the true one goes, the forged one stays");
+        tokio::time::timeout(crate::stage::PATIENCE, left)
+            .await
+            .expect("the true one goes, the forged one stays");
     }
 }
 
@@ -112,14 +129,23 @@ async fn peoples_mail_and_other_agents_bounces_are_left_alone() {
     let (own, others) = (agent.probe("out").await, other.probe("out").await);
     let mails = [
         b"From: postmaster@acme.example\r\nSubject: Undeliverable\r\n\r\n<a@b>: 550 5.1.1 no\r\n".to_vec(),
-        bounce(NEAR, &message(&agent.tag(mailsonar_protocol::ProbeId(uuid::Uuid::from_u128(1)), "out"), KEY)),
+        bounce(
+            NEAR,
+            &message(&agent.tag("00000000-0000-0000-0000-000000000001".parse().expect("an id"), "out"), KEY),
+        ),
         b"From: bob@acme.example\r\nAuto-Submitted: auto-replied\r\nSubject: away\r\n\r\nI am.\r\n".to_vec(),
     ];
     for mail in &mails {
         stage.sandbox.plant(NEAR, "INBOX", mail).expect("planted");
     }
-    stage.sandbox.plant(NEAR, "INBOX", &bounce(NEAR, &message(&other.tag(others, "out"), KEY))).expect("planted");
-    stage.sandbox.plant(NEAR, "INBOX", &bounce(NEAR, &message(&agent.tag(own, "out"), KEY))).expect("planted");
+    stage
+        .sandbox
+        .plant(NEAR, "INBOX", &bounce(NEAR, &message(&other.tag(others, "out"), KEY)))
+        .expect("planted");
+    stage
+        .sandbox
+        .plant(NEAR, "INBOX", &bounce(NEAR, &message(&agent.tag(own, "out"), KEY)))
+        .expect("planted");
     agent.sees(own, "its own bounce", |record| record.verdict.outcome == Outcome::Bounced).await;
     other.until("the other to take its own", |prober| Watching::removed(prober, "acme") == 1).await;
     agent.until("the one to take its own", |prober| Watching::removed(prober, "acme") == 1).await;

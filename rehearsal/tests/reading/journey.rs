@@ -14,8 +14,12 @@ async fn the_hosts_a_probe_passed_are_in_its_record_with_their_sites() {
     let mut agent = stage.agent("eu-1", "", SITES).await;
     let probe = agent.probe("out").await;
     let record = agent.sees(probe, "its arrival", |record| record.arrival.is_some()).await;
-    let hops: Vec<_> =
-        record.journey.hops.iter().map(|hop| (hop.by.as_str(), hop.site.as_ref().map(Text::as_str))).collect();
+    let hops: Vec<_> = record
+        .journey
+        .hops
+        .iter()
+        .map(|hop| (hop.by.as_str(), hop.site.as_ref().map(Text::as_str)))
+        .collect();
     let expected = [("out1.acme.example", Some("east")), ("mx1.reference.example", Some("elsewhere"))];
     assert_eq!(hops, expected, "{record:#?}");
     assert!(record.journey.hops[1].took_us.is_some() && !record.journey.hops[1].skewed);
@@ -42,6 +46,10 @@ async fn the_trusted_hosts_word_is_kept_and_a_forged_one_is_not() {
         (Some("pass".into()), Some("fail".into()), Some("none".into()), None)
     );
     let last = record.journey.hops.last().expect("hops");
-    assert_eq!((last.by.as_str(), last.took_us, last.skewed), ("mx1.acme.example", Some(0), true), "never negative");
+    assert_eq!(
+        (last.by.as_str(), last.took_us, last.skewed),
+        ("mx1.acme.example", Some(0), true),
+        "never negative"
+    );
     assert_eq!(stage.sandbox.messages(FAR, "INBOX").len(), 0);
 }

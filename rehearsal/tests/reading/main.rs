@@ -5,3 +5,4 @@ mod arrival;
 mod bounces;
 mod journey;
 mod stage;
+mod trace;

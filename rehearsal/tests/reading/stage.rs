@@ -1,5 +1,7 @@
 //! An agent in this process over a sandbox with real sockets. Knows no story.
 
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,16 +42,31 @@ impl Stage {
         let sandbox = Sandbox::start(world, clock.clone()).await.expect("the sandbox starts");
         let place = tempfile::tempdir().expect("a directory");
         std::fs::write(place.path().join("ca.pem"), sandbox.ca_pem()).expect("written");
-        let password = place.path().join("password");
-        std::fs::write(&password, "secret").expect("written");
+        let stage = Self { sandbox, clock, place };
+        stage.write("password", "secret");
+        stage
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.place.path().join(name)
+    }
+
+    /// Writes a file that only its owner can read.
+    pub(crate) fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.path(name), text).expect("written");
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
-        std::fs::set_permissions(&password, mode).expect("closed");
-        Self { sandbox, clock, place }
+        std::fs::set_permissions(self.path(name), mode).expect("closed");
     }
 
     /// An agent that watches, and probes when it is told to. `near` is added to the service's account,
     /// `more` to the file.
     pub(crate) async fn agent(&self, name: &str, near: &str, more: &str) -> Watching {
+        let path = self.settings(name, near, more);
+        let config = Config::load(&path, &self.clock).unwrap_or_else(|problems| panic!("{problems}"));
+        Watching::start(config, self.clock.clone()).await
+    }
+
+    fn settings(&self, name: &str, near: &str, more: &str) -> PathBuf {
         let ports = self.sandbox.ports();
         let account = |kind: &str, domain: &str, own: &str| {
             format!(
@@ -62,21 +79,58 @@ impl Stage {
             )
         };
         let text = format!(
-            "agent = \"{name}\"\nregion = \"here\"\nehlo_name = \"localhost\"\n\
+            "agent = \"{name}\"\nregion = \"here\"\nehlo_name = \"localhost\"\nstate_dir = \"state\"\n\
              [dns]\nservers = [\"{}\"]\n\
              [services.acme]\ndomains = [\"acme.example\"]\nauthserv_ids = [\"mx1.acme.example\"]\n\
              [references.far]\ndomains = [\"reference.example\"]\n{}{}\
-             [routes.out]\nfrom = \"acme\"\nto = \"far\"\ndeadline = \"20s\"\n\
-             [routes.in]\nfrom = \"far\"\nto = \"acme\"\ndeadline = \"20s\"\n{more}",
+             [routes.out]\nfrom = \"acme\"\nto = \"far\"\ndeadline = \"20s\"\ninterval = \"1s\"\n\
+             [routes.in]\nfrom = \"far\"\nto = \"acme\"\ndeadline = \"20s\"\ninterval = \"1s\"\n{more}",
             self.sandbox.dns_addr(),
             account("acme", "acme.example", near),
             account("far", "reference.example", ""),
         );
-        let path = self.place.path().join(format!("{name}.toml"));
+        let path = self.path(&format!("{name}.toml"));
         std::fs::write(&path, text).expect("written");
-        let config = Config::load(&path, &self.clock).unwrap_or_else(|problems| panic!("{problems}"));
-        Watching::start(config, self.clock.clone()).await
+        path
     }
+
+    /// Runs one of the program's commands to its end, its log as full as can be.
+    pub(crate) async fn run(&self, command: &str, arguments: &[&str]) -> Output {
+        let file = self.settings("eu-1", "", "");
+        let mut program = program(&[command, "--config", &file.display().to_string()]);
+        program.args(arguments);
+        tokio::task::spawn_blocking(move || program.output()).await.expect("it ends").expect("it runs")
+    }
+
+    /// Runs the program as it runs for good, until its log has these words, and returns what it logged.
+    pub(crate) async fn run_until(&self, more: &str, words: &str) -> String {
+        let file = self.settings("eu-1", "", more);
+        let log = self.path("log");
+        let stderr = std::fs::File::create(&log).expect("made");
+        let mut child = program(&["run", "--config", &file.display().to_string()])
+            .stderr(stderr)
+            .spawn()
+            .expect("started");
+        let said = || std::fs::read_to_string(&log).expect("UTF-8");
+        let saying = async {
+            while !said().contains(words) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let in_time = tokio::time::timeout(PATIENCE, saying).await.is_ok();
+        child.kill().expect("ended");
+        child.wait().expect("ended");
+        assert!(in_time, "it says {words:?}:\n{}", said());
+        said()
+    }
+}
+
+/// The program, its log as full as can be.
+fn program(arguments: &[&str]) -> Command {
+    let programs = mailsonar_rehearsal::fleet::Programs::find().expect("the programs are built");
+    let mut command = Command::new(programs.agent);
+    command.args(arguments).env("MAILSONAR_LOG", "trace").stdin(Stdio::null());
+    command
 }
 
 /// An agent that watches.
@@ -107,9 +161,11 @@ impl Watching {
         let mut agent = Agent::build(config, parts);
         let tasks = agent.start().await.expect("it starts");
         let watching = Self { name, prober: agent.prober(), routes, changes, clock, _tasks: tasks };
-        watching.until("all mailboxes to be watched", |prober| {
-            prober.mailboxes.values().all(|mailbox| mailbox.health().unreachable_since.is_none())
-        }).await;
+        watching
+            .until("all mailboxes to be watched", |prober| {
+                prober.mailboxes.values().all(|mailbox| mailbox.health().unreachable_since.is_none())
+            })
+            .await;
         watching
     }
 
@@ -143,6 +199,21 @@ impl Watching {
         };
         let seen = tokio::time::timeout(PATIENCE, seeing).await;
         seen.ok().flatten().unwrap_or_else(|| panic!("waited for {what}; last was {last:#?}"))
+    }
+
+    /// Waits until a probe has arrived, by the ledger.
+    pub(crate) async fn arrived(&self, probe: ProbeId) -> Record {
+        let ledger = self.prober.casebook.ledger();
+        let arriving = async {
+            loop {
+                let case = ledger.case(probe).await.expect("readable").expect("known");
+                if case.record.arrival.is_some() {
+                    return case.record;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, arriving).await.expect("it arrives")
     }
 
     /// How many messages were removed from a mailbox.

@@ -70,10 +70,15 @@ impl Session {
         }
         for folder in self.world.provider_of(self.line.host).mailboxes.folders(account) {
             if matches(&pattern, &folder) {
-                self.send(&format!(r#"* {verb} ({}) "/" {}"#, special_use(&folder), quoted(&folder))).await?;
+                self.send(&format!(r#"* {verb} ({}) "/" {}"#, self.special_use(&folder), quoted(&folder)))
+                    .await?;
             }
         }
         Ok(format!("OK {verb} completed"))
+    }
+
+    fn special_use(&self, folder: &str) -> &'static str {
+        if self.can("SPECIAL-USE") { special_use(folder) } else { "" }
     }
 
     pub(super) fn create(&self, account: &str, mailbox: &Mailbox<'_>) -> Tagged {

@@ -24,10 +24,11 @@ const KNOWN: &str = "IDLE UIDPLUS UNSELECT NAMESPACE MOVE SPECIAL-USE";
 
 impl Session {
     pub(super) fn capabilities(&self) -> String {
+        let known = || KNOWN.split(' ').filter(|name| self.can(name)).collect::<Vec<_>>().join(" ");
         if self.account.is_some() {
-            format!("{ALWAYS} {KNOWN}")
+            format!("{ALWAYS} {}", known())
         } else if self.tls {
-            format!("{ALWAYS} {KNOWN} AUTH=PLAIN")
+            format!("{ALWAYS} {} AUTH=PLAIN", known())
         } else if self.tls_withheld() {
             format!("{ALWAYS} LOGINDISABLED")
         } else {

@@ -34,6 +34,11 @@ impl Session {
         self.world.hosts[self.line.host].name().to_owned()
     }
 
+    /// Whether its provider's servers have this capability, of those that one can be without.
+    pub(super) fn can(&self, name: &str) -> bool {
+        !self.world.provider_of(self.line.host).config.imap_without.iter().any(|lacking| lacking == name)
+    }
+
     pub(super) async fn send(&mut self, line: &str) -> Result<(), End> {
         Ok(self.wire.send(format!("{line}\r\n").as_bytes()).await?)
     }
@@ -103,7 +108,7 @@ impl Session {
             CommandBody::Append { mailbox, flags, message, .. } => {
                 Ok(self.append(&account, &mailbox, &flags, &message))
             }
-            CommandBody::Idle => self.idle().await,
+            CommandBody::Idle if self.can("IDLE") => self.idle().await,
             body => {
                 let Some(mut selected) = self.selected.take() else {
                     return Ok("BAD Select a mailbox first, or this command is not known here".to_owned());
@@ -138,7 +143,9 @@ impl Session {
                 self.store(selected, &sequence_set, kind, response, &flags, uid).await
             }
             CommandBody::Expunge => Ok(self.expunge(selected, None)),
-            CommandBody::ExpungeUid { sequence_set } => Ok(self.expunge(selected, Some(&sequence_set))),
+            CommandBody::ExpungeUid { sequence_set } if self.can("UIDPLUS") => {
+                Ok(self.expunge(selected, Some(&sequence_set)))
+            }
             CommandBody::Copy { sequence_set, mailbox, uid } => {
                 Ok(self.copy(selected, &sequence_set, &mailbox, uid, false))
             }
