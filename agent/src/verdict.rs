@@ -208,7 +208,7 @@ fn submitted(case: &mut Case, ending: Ending, attempt: Attempt, now: Timestamp) 
             record.due_at = acceptance.at.saturating_add(deadline).unwrap_or(record.due_at);
             record.accepted = Some(acceptance);
             let reason = deferral::taken_after(record)
-                .map_or("accepted, not seen yet".to_owned(), |how| format!("accepted ({how}), not seen yet"));
+                .map_or_else(|| bounced::delayed(record), |how| format!("accepted ({how}), not seen yet"));
             plain(Outcome::InFlight, &reason, now)
         }
         Ending::Failed(trouble) if trouble.class == Class::Temporary => {

@@ -8,7 +8,8 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use mailsonar_clock::SharedClock;
 use mailsonar_protocol::{
-    AccountName, AgentHealth, Complaint, MailboxHealth, Outcome, Record, Region, RouteCard, RouteName, Text,
+    AccountName, AgentHealth, Complaint, MailboxHealth, Outcome, Record, Region, RouteCard, RouteName,
+    ServiceName, Text,
 };
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -85,9 +86,7 @@ impl Agent {
     pub fn build(mut config: Config, parts: Parts) -> Self {
         let Parts { clock, network, dns, chance, ledger, key, post, complaints, mut listeners } = parts;
         let cards: Vec<RouteCard> = config.routes.iter().map(|route| route.card.clone()).collect();
-        let looked_into =
-            watched(&config.routes).map(|own| (own.name.clone(), own.provider.clone())).collect::<Vec<_>>();
-        let metrics = Arc::new(Metrics::new(config.region.clone(), &cards, &looked_into));
+        let metrics = Arc::new(Metrics::new(config.region.clone(), &cards, &looked_into(&config.routes)));
         let pulses: Arc<HashMap<_, _>> =
             Arc::new(cards.iter().map(|card| (card.route.clone(), Arc::new(Pulse::default()))).collect());
         let news = Arc::new(News::default());
@@ -317,6 +316,11 @@ fn on_asked(pulses: &Arc<HashMap<RouteName, Arc<Pulse>>>, clock: &SharedClock) -
             pulse.asked(clock.now());
         }
     })
+}
+
+/// The watched mailboxes' accounts, with their providers.
+fn looked_into(routes: &[Arc<Route>]) -> Vec<(AccountName, ServiceName)> {
+    watched(routes).map(|account| (account.name.clone(), account.provider.clone())).collect()
 }
 
 /// The accounts whose mailboxes are watched: those that routes end at, and those that bounces come back to.

@@ -2,7 +2,7 @@
 
 use mailsonar_agent::message::TagKey;
 use mailsonar_agent::return_path::{self, Bounces};
-use mailsonar_protocol::{Class, Outcome, ReportKind, Stage as Step};
+use mailsonar_protocol::{Class, Outcome, Record, ReportKind, Stage as Step};
 use mailsonar_sandbox::{BounceStyle, Config, Fault, Rule};
 
 use crate::stage::{FAR, KEY, NEAR, Stage, Watching, message};
@@ -56,7 +56,8 @@ async fn a_delay_is_noted_and_the_message_waited_for() {
     let mut agent = stage.agent("eu-1", "", "").await;
     let rule = stage.sandbox.faults().add(Rule::new(Fault::DelayedDsn).provider("acme.example"));
     let probe = agent.probe("out").await;
-    let delayed = agent.sees(probe, "the delay", |record| !record.journey.reports.is_empty()).await;
+    let told = |record: &Record| record.accepted.is_some() && !record.journey.reports.is_empty();
+    let delayed = agent.sees(probe, "the delay", told).await;
     assert_eq!(delayed.verdict.outcome, Outcome::InFlight, "delayed is not failed");
     assert_eq!(delayed.journey.reports[0].kind, ReportKind::Delayed);
     assert!(delayed.verdict.reason.as_str().contains("4.4.1"), "{}", delayed.verdict.reason);
@@ -83,7 +84,7 @@ async fn any_part_of_the_tag_is_enough_and_none_but_a_true_one() {
             "the whole message" => bounce(NEAR, left(key).as_bytes()),
             "the Message-ID" => bounce(NEAR, only(key, "Message-ID").as_bytes()),
             "the line in the body" => bounce(NEAR, only(key, &probe.to_string()).as_bytes()),
-            _ => bounce(&return_path::of(&tag, &TagKey::new(key), &near, &Bounces::Plus).as_ref(), b""),
+            _ => bounce(return_path::of(&tag, &TagKey::new(key), &near, &Bounces::Plus).as_ref(), b""),
         };
         let foreign = stage.sandbox.messages(NEAR, "INBOX").len();
         stage.sandbox.plant(NEAR, "INBOX", &of([8; 32])).expect("planted");
