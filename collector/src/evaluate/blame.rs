@@ -12,6 +12,7 @@ use mailsonar_protocol::{Class, Door, Outcome, ServiceName, Stage};
 
 use super::component::{Blame, Cleared, Component, ComponentKind};
 use super::facts::{AgentFacts, Lane, Sample};
+use super::hosts::Hosts;
 use super::leg::LegView;
 use super::vantage::{Sight, has_control, passes_control};
 use super::votes::{Vote, is_mailbox_shut};
@@ -47,10 +48,16 @@ pub(super) fn host_of(lane: &Lane, sample: &Sample) -> String {
 }
 
 impl Way {
-    fn of(agent: &AgentFacts, lane: &Lane, sample: &Sample) -> Self {
+    fn of(agent: &AgentFacts, lane: &Lane, sample: &Sample, hosts: &Hosts) -> Self {
         let (sender, recipient) = (lane.sender(), lane.recipient());
-        let relayed = lane.door == Door::Submission && sender != recipient;
-        let outgoing = relayed.then(|| component(ComponentKind::Delivery, &format!("{sender}{TO_OTHERS}")));
+        let mut carriage = vec![component(ComponentKind::Delivery, recipient)];
+        if lane.door == Door::Submission && sender != recipient {
+            // What relays it has to find the recipient's hosts, and be let in by one of them.
+            carriage.push(component(ComponentKind::Delivery, &format!("{sender}{TO_OTHERS}")));
+            carriage.push(component(ComponentKind::Dns, recipient));
+            let hosts = hosts.of(recipient).collect::<Vec<_>>();
+            carriage.extend(hosts.iter().map(|host| component(ComponentKind::Mx, host)));
+        }
         Self {
             vantage: component(ComponentKind::Vantage, &agent.name),
             dns: component(ComponentKind::Dns, sender),
@@ -58,7 +65,7 @@ impl Way {
                 Door::Submission => component(ComponentKind::Submission, sender),
                 Door::Mx => component(ComponentKind::Mx, &host_of(lane, sample)),
             },
-            carriage: outgoing.into_iter().chain([component(ComponentKind::Delivery, recipient)]).collect(),
+            carriage,
             mailbox: component(ComponentKind::Mailbox, recipient),
         }
     }
@@ -91,7 +98,11 @@ impl Way {
             parts.push(self.door);
         }
         if sample.outcome == Outcome::Delivered {
-            parts.extend(self.carriage);
+            // By which of several hosts it came is not known.
+            let hosts = self.carriage.iter().filter(|part| part.kind == ComponentKind::Mx).count();
+            parts.extend(
+                self.carriage.into_iter().filter(|part| part.kind != ComponentKind::Mx || hosts == 1),
+            );
             parts.push(self.mailbox);
         }
         parts
@@ -99,8 +110,17 @@ impl Way {
 }
 
 /// What could have made a probe fail where it did, or hang where it hangs.
-pub(super) fn candidates(agent: &AgentFacts, lane: &Lane, sample: &Sample) -> Vec<Component> {
-    Way::of(agent, lane, sample).candidates(sample)
+pub(super) fn candidates(agent: &AgentFacts, lane: &Lane, sample: &Sample, hosts: &Hosts) -> Vec<Component> {
+    Way::of(agent, lane, sample, hosts).candidates(sample)
+}
+
+/// Whether a component is a reference's: its trouble is not the service's.
+pub(super) fn is_of_reference(view: &LegView<'_>, part: &Component) -> bool {
+    let name = part.name.strip_suffix(TO_OTHERS).unwrap_or(&part.name);
+    let is_provider = !matches!(part.kind, ComponentKind::Vantage | ComponentKind::Mx);
+    is_provider
+        && name != view.subject.service.as_str()
+        && view.lanes().any(|(_, lane)| lane.reference.as_ref().is_some_and(|other| other.as_str() == name))
 }
 
 /// The components that a lane's probes take part in, each with its provider; without the agent's own.
@@ -139,13 +159,14 @@ pub(super) fn blame(view: &LegView<'_>, started_at: Timestamp) -> Option<Blame> 
         left.cloned().collect()
     };
     let exonerated: Vec<BTreeSet<Component>> = failures.iter().map(left).collect();
-    let mut suspects = cover(&exonerated);
+    let elsewhere = elsewhere(view, started_at);
+    let mut suspects = cover(&exonerated, &elsewhere);
     let partial = suspects.is_empty();
     if partial {
         let shared = |parts: &BTreeSet<Component>| -> BTreeSet<Component> {
             parts.iter().filter(|part| part.kind != ComponentKind::Vantage).cloned().collect()
         };
-        suspects = cover(&failures.iter().map(shared).collect::<Vec<_>>());
+        suspects = cover(&failures.iter().map(shared).collect::<Vec<_>>(), &elsewhere);
     }
     if suspects.is_empty() {
         return None;
@@ -168,7 +189,12 @@ fn failures(view: &LegView<'_>, started_at: Timestamp) -> Vec<BTreeSet<Component
     let mut failures: Vec<BTreeSet<Component>> = votes
         .filter_map(|vote: &Vote<'_>| {
             let agent = view.lanes().find(|(_, lane)| std::ptr::eq(*lane, vote.lane))?.0;
-            Some(Way::of(agent, vote.lane, vote.sample).candidates(vote.sample).into_iter().collect())
+            Some(
+                Way::of(agent, vote.lane, vote.sample, view.hosts)
+                    .candidates(vote.sample)
+                    .into_iter()
+                    .collect(),
+            )
         })
         .collect();
     let shut = view.failing().filter(|region| region.shut.is_some());
@@ -179,6 +205,21 @@ fn failures(view: &LegView<'_>, started_at: Timestamp) -> Vec<BTreeSet<Component
     failures
 }
 
+/// The same for whatever else failed on the service's routes: it tells apart what explains the leg's own
+/// failures equally well.
+fn elsewhere(view: &LegView<'_>, started_at: Timestamp) -> Vec<BTreeSet<Component>> {
+    let able = view.vantages.iter().filter(|vantage| vantage.sight == Sight::Able).map(|v| v.agent);
+    let lanes = able.flat_map(|agent| agent.lanes.iter().map(move |lane| (agent, lane)));
+    let ours = lanes.filter(|(_, lane)| lane.service == view.subject.service);
+    ours.flat_map(|(agent, lane)| {
+        let failed = lane.samples.iter().filter(move |sample| {
+            sample.started_at >= started_at && sample.outcome.is_failure() && sample.class != Some(Class::Own)
+        });
+        failed.map(move |sample| candidates(agent, lane, sample, view.hosts).into_iter().collect())
+    })
+    .collect()
+}
+
 /// What took part in a success since then, and in which. Every lane of every believed agent counts.
 fn passes(view: &LegView<'_>, started_at: Timestamp) -> BTreeMap<Component, String> {
     let mut passes = BTreeMap::new();
@@ -187,7 +228,7 @@ fn passes(view: &LegView<'_>, started_at: Timestamp) -> BTreeMap<Component, Stri
         let known = lane.under_way.iter().chain(&lane.samples);
         for sample in known.filter(|sample| sample.started_at >= started_at) {
             let what = if sample.outcome == Outcome::Delivered { "delivered" } else { "taken" };
-            for part in Way::of(agent, lane, sample).passed(sample) {
+            for part in Way::of(agent, lane, sample, view.hosts).passed(sample) {
                 passes.entry(part).or_insert_with(|| {
                     let at = words::clock(sample.started_at, view.now);
                     format!("{} from {} was {what}, begun at {at}", lane.route, agent.region)
@@ -199,8 +240,9 @@ fn passes(view: &LegView<'_>, started_at: Timestamp) -> BTreeMap<Component, Stri
 }
 
 /// The fewest components that explain the failures: again and again those that explain the most of what
-/// is left. Several that explain the same cannot be told apart.
-fn cover(failures: &[BTreeSet<Component>]) -> Vec<Component> {
+/// is left. Of several that explain the same, those that explain the most `elsewhere`; what is left then
+/// cannot be told apart.
+fn cover(failures: &[BTreeSet<Component>], elsewhere: &[BTreeSet<Component>]) -> Vec<Component> {
     let mut open: Vec<&BTreeSet<Component>> = failures.iter().filter(|parts| !parts.is_empty()).collect();
     let worth = open.len().div_ceil(WORTH).max(1);
     let mut suspects = Vec::new();
@@ -213,15 +255,18 @@ fn cover(failures: &[BTreeSet<Component>]) -> Vec<Component> {
         if most < worth {
             return suspects;
         }
-        let round: Vec<Component> =
-            counts.into_iter().filter(|(_, count)| *count == most).map(|(part, _)| part.clone()).collect();
-        let first = round[0].clone();
-        let explained = |parts: &BTreeSet<Component>, part: &Component| parts.contains(part);
-        let same = round.into_iter().filter(|part| {
-            *part == first || open.iter().all(|set| explained(set, part) == explained(set, &first))
-        });
+        let reach = |part: &Component| elsewhere.iter().filter(|set| set.contains(part)).count();
+        let round =
+            counts.into_iter().filter(|(_, count)| *count == most).map(|(part, _)| (reach(part), part));
+        let round: Vec<(usize, &Component)> = round.collect();
+        let furthest = round.iter().map(|(reach, _)| *reach).max().unwrap_or(0);
+        let mut round =
+            round.into_iter().filter(|(reach, _)| *reach == furthest).map(|(_, part)| part.clone());
+        let Some(first) = round.next() else { return suspects };
+        let same = round.filter(|part| open.iter().all(|set| set.contains(part) == set.contains(&first)));
         suspects.extend(same.collect::<Vec<_>>());
         open.retain(|set| !set.contains(&first));
+        suspects.push(first);
     }
 }
 

@@ -26,6 +26,8 @@ struct Attempt<'a> {
 /// The hosts of every service, as their newest attempts tell.
 #[derive(Debug, Default)]
 pub(super) struct Hosts {
+    /// All that were tried.
+    known: BTreeSet<(ServiceName, String)>,
     /// Those that took the newest message they were offered.
     alive: BTreeSet<(ServiceName, String)>,
     /// Those that are dead while others of the same service are alive, and since when.
@@ -58,7 +60,8 @@ impl Hosts {
         let named = |(service, host): &(&ServiceName, String)| ((*service).clone(), host.clone());
         let newest_taken = |all: &[Attempt<'_>]| all.first().is_some_and(|newest| newest.taken);
         let alive = attempts.iter().filter(|(_, all)| newest_taken(all)).map(|(key, _)| named(key)).collect();
-        let mut hosts = Self { alive, dead: BTreeMap::new() };
+        let known = attempts.keys().map(named).collect();
+        let mut hosts = Self { known, alive, dead: BTreeMap::new() };
         for (key, all) in &attempts {
             let (service, host) = named(key);
             if let Some(since) = dead_since(all).filter(|_| hosts.has_other(&service, &host)) {
@@ -82,6 +85,11 @@ impl Hosts {
 
     fn has_other(&self, service: &ServiceName, host: &str) -> bool {
         self.alive.iter().any(|(of, other)| of == service && other != host)
+    }
+
+    /// Those of a service that were tried lately.
+    pub(super) fn of<'h>(&'h self, service: &'h ServiceName) -> impl Iterator<Item = &'h str> {
+        self.known.iter().filter(move |(of, _)| of == service).map(|(_, host)| host.as_str())
     }
 
     /// Those that are dead, each with its service.

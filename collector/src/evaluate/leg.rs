@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use mailsonar_protocol::{Outcome, Region};
 
+use super::blame;
 use super::course::Course;
 use super::facts::{AgentFacts, Lane, OpenIncident, Sample, ShutMailbox, Stand, Subject};
 use super::hosts::Hosts;
@@ -123,6 +124,13 @@ impl<'a> LegView<'a> {
             .filter(|(_, lane)| lane.speaks_for(self.subject))
     }
 
+    /// Whether it is the references alone that are to blame.
+    pub(super) fn is_of_references(&self, picture: &Picture) -> bool {
+        let suspects = picture.blame.iter().flat_map(|blame| &blame.suspects);
+        let mut suspects = suspects.peekable();
+        suspects.peek().is_some() && suspects.all(|part| blame::is_of_reference(self, part))
+    }
+
     /// The believed agents in a region.
     pub(super) fn agents_of(&self, region: &Region) -> impl Iterator<Item = &'a AgentFacts> {
         let able = self.vantages.iter().filter(|vantage| vantage.sight == Sight::Able);
@@ -137,7 +145,8 @@ impl<'a> LegView<'a> {
     /// What is to be done about it; `course` is that of the open incident.
     pub(super) fn decide(&self, stand: &Stand, course: Option<&Course>) -> Option<Decision> {
         let (Some(open), Some(course)) = (&stand.open, course) else {
-            return self.is_down().then(|| Decision::Open(self.picture(self.first_failure(), stand)));
+            let picture = self.is_down().then(|| self.picture(self.first_failure(), stand))?;
+            return (!self.is_of_references(&picture)).then_some(Decision::Open(picture));
         };
         if let (Some(recovery), Some(_), Some(_)) =
             (self.recovered(open), course.drained_at, course.accepting_at)
@@ -164,7 +173,7 @@ impl<'a> LegView<'a> {
     }
 
     /// The start of the first failure of the present trouble, over the regions that see it fail.
-    fn first_failure(&self) -> Timestamp {
+    pub(super) fn first_failure(&self) -> Timestamp {
         let begun = |view: &RegionView<'a>| {
             let lanes = view.lanes.iter().filter(|lane| lane_fails(lane, self.rules, self.alone()));
             let failures = lanes.flat_map(|lane| {

@@ -346,7 +346,11 @@ pub fn evaluate(facts: &Facts, standing: &Standing, rules: &Config, now: Timesta
             suspicion.ask(&view, &mut asked);
         }
         states.add(&view, &stand, &suspicion, course.as_ref(), rules);
-        decisions.extend(view.decide(&stand, course.as_ref()));
+        let decision = view.decide(&stand, course.as_ref());
+        if decision.is_none() && stand.open.is_none() && view.is_down() {
+            findings.push(words::reference_to_blame(&view, &stand));
+        }
+        decisions.extend(decision);
         courses.extend(course);
         views.insert(subject.clone(), view.who());
     }

@@ -40,7 +40,7 @@ impl Suspicion {
             for vote in lane.iter().take_while(|vote| vote.failed) {
                 let agent = view.lanes().find(|(_, other)| std::ptr::eq(*other, vote.lane));
                 if let Some((agent, lane)) = agent {
-                    suspicion.note(agent, lane, vote.sample);
+                    suspicion.note(view, agent, lane, vote.sample);
                 }
             }
         }
@@ -50,15 +50,15 @@ impl Suspicion {
                     && votes::says(view.subject.leg, lane, sample) == Some(true)
                     && !has_passed_since(lane, sample.started_at)
             });
-            slow.for_each(|sample| suspicion.note(agent, lane, sample));
+            slow.for_each(|sample| suspicion.note(view, agent, lane, sample));
         }
         suspicion
     }
 
-    fn note(&mut self, agent: &AgentFacts, lane: &Lane, sample: &Sample) {
+    fn note(&mut self, view: &LegView<'_>, agent: &AgentFacts, lane: &Lane, sample: &Sample) {
         let begun = sample.started_at;
         self.since = Some(self.since.map_or(begun, |since| since.min(begun)));
-        self.parts.extend(blame::candidates(agent, lane, sample));
+        self.parts.extend(blame::candidates(agent, lane, sample, view.hosts));
     }
 
     /// Adds what is to be probed at once.

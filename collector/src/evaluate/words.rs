@@ -12,7 +12,7 @@ use super::facts::{Leg, Sample, Stand, Subject};
 use super::leg::{LegView, RegionView};
 use super::vantage::{Sight, Vantage, has_control, passes_control};
 use super::votes::{Vote, is_mailbox_shut};
-use super::{EvidenceSample, EvidenceSummary, Finding, Picture, Reason, Regions};
+use super::{EvidenceSample, EvidenceSummary, Finding, FindingKind, Picture, Reason, Regions};
 use crate::incident::Backlog;
 
 /// How much of a foreign sentence a summary quotes.
@@ -289,6 +289,13 @@ fn drained(view: &LegView<'_>, course: &Course) -> String {
             " {late} delayed messages have arrived; {lost} accepted ones did not and are given up as lost."
         ),
     }
+}
+
+/// The finding where a leg fails, and the references alone are to blame.
+pub(super) fn reference_to_blame(view: &LegView<'_>, stand: &Stand) -> Finding {
+    let since = view.first_failure();
+    let words = picture(view, since, stand).blame.map(|blame| blame.words).unwrap_or_default();
+    Finding { kind: FindingKind::ReferenceTrouble, subject: view.subject.service.to_string(), since, words }
 }
 
 /// How it looks when nobody can be believed.

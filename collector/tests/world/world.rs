@@ -1,0 +1,421 @@
+//! Time, probes and verdicts: what agents would report, and when the collector would know it.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+
+use jiff::{SignedDuration, Timestamp};
+use mailsonar_collector::evaluate::*;
+use mailsonar_protocol::{AgentName, Class, Direction, Door, Outcome, ProbeId, RouteName, Stage, Text};
+use uuid::Uuid;
+
+use crate::fleet::{Fault, Manner, Plan, Random};
+
+/// Calm news waits for so long at the agent, urgent news for so long.
+const CALM: i64 = 1_000;
+const URGENT: i64 = 50;
+const INTERVAL: i64 = 60_000;
+const DEADLINE: i64 = 300_000;
+/// How long a stage waits for an answer.
+const TIMEOUT: i64 = 10_000;
+/// From the collector's wish to the probe.
+const ASKED: i64 = 100;
+/// A wish is not repeated sooner.
+const AGAIN: i64 = 5_100;
+/// Samples kept for each lane.
+const KEPT: usize = 24;
+
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Event {
+    /// A probe begins: agent, lane, and whether it is of the schedule.
+    Turn(usize, usize, bool),
+    /// The collector learns of one: agent, lane, index into `news`.
+    News(usize, usize, usize),
+    /// The collector looks at everything.
+    Tick,
+}
+
+pub(crate) struct World {
+    pub(crate) facts: Facts,
+    pub(crate) standing: Standing,
+    pub(crate) rules: Config,
+    pub(crate) faults: Vec<Fault>,
+    /// How many probes of a thousand fail for no reason at all (in tenths: 5 is 0.5 %).
+    pub(crate) noise: u64,
+    pub(crate) now: i64,
+    /// Every incident that was opened: when, and how it looked last.
+    pub(crate) incidents: Vec<(i64, Picture)>,
+    pub(crate) findings: BTreeSet<(String, String)>,
+    pub(crate) probes: u64,
+    plan: Plan,
+    random: Random,
+    queue: BinaryHeap<Reverse<(i64, u64, Event)>>,
+    news: Vec<Option<Sample>>,
+    free: Vec<usize>,
+    order: u64,
+    well: Vec<Vec<bool>>,
+    asked_at: BTreeMap<(usize, usize), i64>,
+    heard: Vec<i64>,
+    /// Until then every second is looked at; else nothing can have changed.
+    unrest_until: i64,
+    ticking: bool,
+}
+
+pub(crate) fn at(ms: i64) -> Timestamp {
+    Timestamp::from_millisecond(1_795_518_000_000 + ms).expect("in range")
+}
+
+impl World {
+    pub(crate) fn of(plan: Plan, seed: u64) -> Self {
+        let agents = plan.agents(at(0));
+        let (count, lanes) = (agents.len(), agents[0].lanes.len());
+        let facts = Facts {
+            watching_since: at(-3_600_000),
+            agents,
+            slow_mail: BTreeMap::new(),
+            promises: BTreeMap::new(),
+        };
+        let mut world = Self {
+            facts,
+            standing: Standing::default(),
+            rules: Config::default(),
+            faults: Vec::new(),
+            noise: 0,
+            now: 0,
+            incidents: Vec::new(),
+            findings: BTreeSet::new(),
+            probes: 0,
+            plan,
+            random: Random::seeded(seed),
+            queue: BinaryHeap::new(),
+            news: Vec::new(),
+            free: Vec::new(),
+            order: 0,
+            well: vec![vec![true; lanes]; count],
+            asked_at: BTreeMap::new(),
+            heard: vec![0; count],
+            unrest_until: 0,
+            ticking: false,
+        };
+        for agent in 0..count {
+            for lane in 0..lanes {
+                // As the agents' hash of region and route: anywhere in the interval.
+                let phase = i64::try_from(world.random.below(INTERVAL.unsigned_abs())).expect("small");
+                world.push(phase, Event::Turn(agent, lane, true));
+            }
+        }
+        world
+    }
+
+    fn push(&mut self, when: i64, event: Event) {
+        self.order += 1;
+        self.queue.push(Reverse((when, self.order, event)));
+    }
+
+    pub(crate) fn run_until(&mut self, end: i64) {
+        self.run_while(end, |_| true);
+    }
+
+    /// Runs until then, or until something no longer holds.
+    pub(crate) fn run_while(&mut self, end: i64, holds: impl Fn(&Self) -> bool) {
+        while holds(self) {
+            let next = self.queue.peek().map(|Reverse((when, ..))| *when);
+            if next.is_none_or(|when| when > end) {
+                self.now = end;
+                return;
+            }
+            let Reverse((when, _, event)) = self.queue.pop().expect("peeked");
+            self.now = when;
+            match event {
+                Event::Turn(agent, lane, scheduled) => self.probe(agent, lane, scheduled),
+                Event::News(agent, lane, at) => self.learn(agent, lane, at),
+                Event::Tick => self.tick(),
+            }
+        }
+    }
+
+    /// From now on it is broken.
+    pub(crate) fn breaks(&mut self, fault: Fault) {
+        self.unrest_until = self.unrest_until.max(fault.from + 2 * DEADLINE + 4 * INTERVAL);
+        self.faults.push(fault);
+        self.start_ticking();
+    }
+
+    fn broken(&self, kind: ComponentKind, name: &str) -> Option<Manner> {
+        let hit =
+            |fault: &&Fault| fault.from <= self.now && fault.part.kind == kind && fault.part.name == name;
+        self.faults.iter().find(hit).map(|fault| fault.manner)
+    }
+
+    fn tell(&mut self, agent: usize, lane: usize, when: i64, sample: Sample) {
+        let place = match self.free.pop() {
+            Some(place) => {
+                self.news[place] = Some(sample);
+                place
+            }
+            None => {
+                self.news.push(Some(sample));
+                self.news.len() - 1
+            }
+        };
+        self.push(when, Event::News(agent, lane, place));
+    }
+
+    fn probe(&mut self, agent: usize, lane: usize, scheduled: bool) {
+        if scheduled {
+            self.push(self.now + INTERVAL, Event::Turn(agent, lane, true));
+        }
+        self.probes += 1;
+        let begun = self.now;
+        let facts = &self.facts.agents[agent].lanes[lane];
+        let (direction, door) = (facts.direction, facts.door);
+        let (sender, recipient) = (facts.sender().to_string(), facts.recipient().to_string());
+        let host = usize::try_from(begun / INTERVAL).expect("positive") % self.plan.hosts;
+        let mut sample = Sample {
+            probe: ProbeId(Uuid::from_u128(self.probes.into())),
+            started_at: at(begun),
+            outcome: Outcome::InFlight,
+            stage: None,
+            class: None,
+            accepted: false,
+            accepted_at: None,
+            visible_at: None,
+            deferred_at: None,
+            reason: Text::default(),
+            peer: if door == Door::Mx {
+                format!("mx{host}.acme").into()
+            } else {
+                format!("smtp.{sender}").into()
+            },
+            address: format!("192.0.2.{host}").into(),
+            site: None,
+        };
+        self.tell(agent, lane, begun + CALM, sample.clone());
+        let noise = self.random.below(1_000) < self.noise;
+        let chance = self.random.below(4);
+        let submission = match door {
+            Door::Mx => (ComponentKind::Mx, format!("mx{host}.acme[192.0.2.{host}]")),
+            Door::Submission => (ComponentKind::Submission, sender.clone()),
+        };
+        let name = self.facts.agents[agent].name.to_string();
+        let stopped = if self.broken(ComponentKind::Vantage, &name).is_some() {
+            Some((100, Outcome::Unreachable, Stage::Connect, Class::Connect))
+        } else if self.broken(ComponentKind::Dns, &sender).is_some() {
+            sample.address = Text::default();
+            Some((5_000, Outcome::Unreachable, Stage::Resolve, Class::Dns))
+        } else {
+            match self.broken(submission.0, &submission.1) {
+                Some(Manner::Refuses) => Some((300, Outcome::Refused, Stage::Envelope, Class::Permanent)),
+                Some(Manner::Freezes) => {
+                    Some((TIMEOUT + 50, Outcome::Unreachable, Stage::Greeting, Class::Timeout))
+                }
+                None if noise && chance == 0 => {
+                    Some((300, Outcome::Refused, Stage::Envelope, Class::Permanent))
+                }
+                None if noise && chance == 1 => {
+                    Some((TIMEOUT + 50, Outcome::Unreachable, Stage::Connect, Class::Timeout))
+                }
+                None => None,
+            }
+        };
+        if let Some((took, outcome, stage, class)) = stopped {
+            (sample.outcome, sample.stage, sample.class) = (outcome, Some(stage), Some(class));
+            self.ends(agent, lane, begun + took, sample);
+            return;
+        }
+        let accepted = begun + self.random.around(400);
+        (sample.accepted, sample.accepted_at) = (true, Some(at(accepted)));
+        self.tell(agent, lane, accepted + CALM, sample.clone());
+        let relayed = door == Door::Submission && sender != recipient;
+        let all_hosts = (0..self.plan.hosts)
+            .all(|n| self.broken(ComponentKind::Mx, &format!("mx{n}.acme[192.0.2.{n}]")).is_some());
+        let stuck = self.broken(ComponentKind::Delivery, &recipient).is_some()
+            || (relayed && self.broken(ComponentKind::Delivery, &format!("{sender} to others")).is_some())
+            || (relayed && self.broken(ComponentKind::Dns, &recipient).is_some())
+            || (relayed && direction == Direction::Inbound && all_hosts)
+            || (noise && chance == 2);
+        if self.broken(ComponentKind::Mailbox, &recipient).is_some() {
+            (sample.outcome, sample.stage, sample.class) =
+                (Outcome::Unknown, Some(Stage::Login), Some(Class::Mailbox));
+            self.ends(agent, lane, accepted + DEADLINE, sample);
+        } else if stuck {
+            (sample.outcome, sample.stage, sample.class) =
+                (Outcome::Lost, Some(Stage::Transit), Some(Class::Missing));
+            self.ends(agent, lane, accepted + DEADLINE, sample);
+        } else {
+            let slow =
+                if noise { i64::try_from(20_000 + self.random.below(200_000)).expect("small") } else { 0 };
+            let visible = accepted + self.random.around(1_500) + slow;
+            (sample.outcome, sample.visible_at) = (Outcome::Delivered, Some(at(visible)));
+            if slow > 0 {
+                self.restless_until(visible + 2 * INTERVAL);
+            }
+            self.tell(agent, lane, visible + CALM, sample);
+        }
+    }
+
+    /// A verdict that is not good: told at once, and confirmed by the agent itself if it is the first.
+    fn ends(&mut self, agent: usize, lane: usize, when: i64, sample: Sample) {
+        self.restless_until(when + 2 * INTERVAL);
+        self.tell(agent, lane, when + URGENT, sample);
+    }
+
+    fn restless_until(&mut self, when: i64) {
+        self.unrest_until = self.unrest_until.max(when);
+        self.start_ticking();
+    }
+
+    fn start_ticking(&mut self) {
+        if !self.ticking {
+            self.ticking = true;
+            self.push(self.now + 1_000, Event::Tick);
+        }
+    }
+
+    fn learn(&mut self, agent: usize, lane: usize, place: usize) {
+        let Some(sample) = self.news[place].take() else { return };
+        self.free.push(place);
+        self.heard[agent] = self.now;
+        let known = &mut self.facts.agents[agent].lanes[lane];
+        let concluded = known.samples.iter().any(|other| other.probe == sample.probe);
+        known.under_way.retain(|other| other.probe != sample.probe);
+        let good = sample.outcome == Outcome::Delivered;
+        if sample.outcome == Outcome::InFlight {
+            if !concluded {
+                known.under_way.push(sample);
+                known.under_way.sort_by_key(|sample| Reverse(sample.started_at));
+            }
+        } else {
+            known.samples.push(sample);
+            known.samples.sort_by_key(|sample| Reverse((sample.started_at, sample.probe)));
+            known.samples.truncate(KEPT);
+            if !good && std::mem::replace(&mut self.well[agent][lane], false) {
+                self.push(self.now, Event::Turn(agent, lane, false));
+            }
+            self.well[agent][lane] = good;
+        }
+        if self.now <= self.unrest_until {
+            self.look();
+        }
+    }
+
+    fn tick(&mut self) {
+        self.look();
+        self.ticking =
+            self.now < self.unrest_until || self.standing.subjects.values().any(|s| s.open.is_some());
+        if self.ticking {
+            // Nothing new is found out later but by news.
+            let pause =
+                if self.faults.iter().any(|fault| self.now > fault.from + 120_000) { 5_000 } else { 1_000 };
+            self.push(self.now + pause, Event::Tick);
+        }
+    }
+
+    fn look(&mut self) {
+        let broken: Vec<(String, i64)> = self
+            .faults
+            .iter()
+            .filter(|fault| fault.part.kind == ComponentKind::Mailbox && fault.from + 2_000 <= self.now)
+            .map(|fault| (fault.part.name.clone(), fault.from + 2_000))
+            .collect();
+        for (place, agent) in self.facts.agents.iter_mut().enumerate() {
+            // A heartbeat every ten seconds, whatever else there is to say.
+            agent.heard_at = Some(at(self.heard[place].max(self.now - self.now % 10_000)));
+            agent.shut = broken
+                .iter()
+                .map(|(service, since)| ShutMailbox {
+                    account: "box".parse().expect("a name"),
+                    service: service.parse().expect("a name"),
+                    since: at(*since),
+                    trouble: None,
+                })
+                .collect();
+        }
+        self.facts.slow_mail = self.slow_mail();
+        let assessment = evaluate(&self.facts, &self.standing, &self.rules, at(self.now));
+        for finding in &assessment.findings {
+            let kind = serde_json::to_string(&finding.kind).expect("JSON").trim_matches('"').to_owned();
+            self.findings.insert((kind, finding.subject.clone()));
+        }
+        self.ask(&assessment.asked);
+        self.apply(assessment);
+    }
+
+    fn ask(&mut self, asked: &Asked) {
+        let lane_of = |agent: &AgentName, route: &RouteName| {
+            let place = self.facts.agents.iter().position(|known| known.name == *agent)?;
+            let lanes = &self.facts.agents[place].lanes;
+            Some((place, lanes.iter().position(|lane| lane.route == *route)?))
+        };
+        let wanted: Vec<(usize, usize)> = asked
+            .iter()
+            .flat_map(|(agent, routes)| routes.iter().filter_map(move |route| lane_of(agent, route)))
+            .collect();
+        for (agent, lane) in wanted {
+            if self.asked_at.get(&(agent, lane)).is_none_or(|asked| self.now - asked >= AGAIN) {
+                self.asked_at.insert((agent, lane), self.now);
+                self.push(self.now + ASKED, Event::Turn(agent, lane, false));
+            }
+        }
+    }
+
+    fn apply(&mut self, assessment: Assessment) {
+        for decision in assessment.decisions {
+            match decision {
+                Decision::Open(picture) => {
+                    let stand = self.standing.subjects.entry(picture.subject.clone()).or_default();
+                    stand.open = Some(OpenIncident {
+                        id: self.incidents.len().to_string(),
+                        started_at: picture.started_at,
+                        summary: picture.summary.clone(),
+                        failing: picture.regions.failing.clone(),
+                        accepting_at: None,
+                        on_time_at: None,
+                        blame: picture.blame.clone(),
+                        failovers: Vec::new(),
+                        overran: false,
+                    });
+                    self.incidents.push((self.now, picture));
+                }
+                Decision::Update { incident, picture } => {
+                    let stand = self.standing.subjects.get_mut(&picture.subject).expect("it stands");
+                    stand.open.as_mut().expect("open").summary.clone_from(&picture.summary);
+                    self.incidents[incident.parse::<usize>().expect("a place")].1 = picture;
+                }
+                Decision::Resolve { subject, settled_until, .. } => {
+                    let stand = self.standing.subjects.get_mut(&subject).expect("it stands");
+                    (stand.open, stand.settled_until) = (None, Some(settled_until));
+                }
+            }
+        }
+        for course in assessment.courses {
+            if let Some(open) = self.standing.subjects.get_mut(&course.subject).and_then(|s| s.open.as_mut())
+            {
+                (open.accepting_at, open.on_time_at) = (course.accepting_at, course.on_time_at);
+            }
+        }
+    }
+
+    fn slow_mail(&self) -> BTreeMap<Subject, Vec<Mail>> {
+        let open = self.standing.subjects.iter().filter_map(|(s, stand)| Some((s, stand.open.as_ref()?)));
+        let of = |(subject, open): (&Subject, &OpenIncident)| {
+            let lanes = self.facts.agents.iter().flat_map(|agent| &agent.lanes);
+            let lanes = lanes.filter(|lane| match subject.leg {
+                Leg::Send => lane.direction == Direction::Outbound,
+                _ => matches!(lane.direction, Direction::Inbound | Direction::Loop),
+            });
+            let samples = lanes.flat_map(|lane| lane.samples.iter().chain(&lane.under_way));
+            let slow = samples.filter(|s| s.accepted && s.started_at >= open.started_at);
+            let slow = slow.filter(|s| {
+                let took = s.visible_at.zip(s.accepted_at).map(|(seen, taken)| seen.duration_since(taken));
+                took.is_none_or(|took| took > SignedDuration::from_secs(15))
+            });
+            let mail = slow.map(|s| Mail {
+                started_at: s.started_at,
+                accepted_at: s.accepted_at.expect("accepted"),
+                visible_at: s.visible_at,
+            });
+            (subject.clone(), mail.collect())
+        };
+        open.map(of).collect()
+    }
+}
