@@ -34,7 +34,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use mailsonar_clock::SharedClock;
-use mailsonar_protocol::{AgentName, Region};
+use mailsonar_protocol::{AgentName, Region, ServiceName};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio_util::task::AbortOnDropHandle;
@@ -400,7 +400,11 @@ impl Inner {
         now: Timestamp,
     ) -> Result<(Assessment, Vec<Event>, Vec<Incident>), StoreError> {
         let standing = store.standing(now)?;
-        let facts = store.facts(&self.agents, watching_since, &standing)?;
+        let recovery = |(name, service): (&ServiceName, &services::ServiceConfig)| {
+            Some((name.clone(), service.recovery?.signed()))
+        };
+        let promises = self.config.services.iter().filter_map(recovery).collect();
+        let facts = evaluate::Facts { promises, ..store.facts(&self.agents, watching_since, &standing)? };
         let assessment = evaluate::evaluate(&facts, &standing, &self.config.evaluate, now);
         let events = incident::apply(store, &assessment, &self.addressees, now)?;
         self.metrics.duties().set_silenced(&assessment.subjects, &store.silences_at(now)?, now);

@@ -16,6 +16,9 @@ use crate::evaluate::burn::Objective;
 pub struct ServiceConfig {
     /// Its domains: those it hosts mail for, and those of its own servers.
     pub domains: Vec<String>,
+    /// Within what time it is promised to recover, if it is: that passing without new mail being on time
+    /// is paged.
+    pub recovery: Option<Duration>,
     /// What it shall achieve.
     pub objective: Option<Objective>,
 }

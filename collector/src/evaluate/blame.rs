@@ -1,7 +1,7 @@
 //! Who is to blame: by exoneration.
 //!
 //! Every probe that failed names the components that could have made it fail, by the step at which it
-//! did. Every step that succeeded since clears the components that took part in it. What is left and
+//! did. Every step that succeeded since a component could first have been at fault clears it. What is left and
 //! explains the most failures is suspected. If nothing is left, the trouble is partial: then what the
 //! failures have in common is.
 
@@ -151,8 +151,9 @@ pub(super) fn known_parts(lane: &Lane) -> Vec<(ServiceName, Component)> {
 
 /// Who is to blame for what a leg suffers since then.
 pub(super) fn blame(view: &LegView<'_>, started_at: Timestamp) -> Option<Blame> {
-    let failures = failures(view, started_at);
-    let passes = passes(view, started_at);
+    let told = failures(view, started_at);
+    let passes = passes(view, &told);
+    let failures: Vec<BTreeSet<Component>> = told.into_iter().map(|(_, parts)| parts).collect();
     let is_believed = |part: &Component| part.kind == ComponentKind::Vantage && view.failing().count() > 1;
     let left = |parts: &BTreeSet<Component>| -> BTreeSet<Component> {
         let left = parts.iter().filter(|part| !passes.contains_key(part) && !is_believed(part));
@@ -182,25 +183,21 @@ pub(super) fn blame(view: &LegView<'_>, started_at: Timestamp) -> Option<Blame> 
     Some(Blame { suspects, cleared, words })
 }
 
-/// For each failure of the leg, what could have caused it.
-fn failures(view: &LegView<'_>, started_at: Timestamp) -> Vec<BTreeSet<Component>> {
+/// For each failure of the leg, when it began and what could have caused it.
+fn failures(view: &LegView<'_>, started_at: Timestamp) -> Vec<(Timestamp, BTreeSet<Component>)> {
     let votes = view.failing().flat_map(|region| region.lanes.iter().flatten());
     let votes = votes.filter(|vote| vote.failed && vote.sample.started_at >= started_at);
-    let mut failures: Vec<BTreeSet<Component>> = votes
+    let mut failures: Vec<(Timestamp, BTreeSet<Component>)> = votes
         .filter_map(|vote: &Vote<'_>| {
             let agent = view.lanes().find(|(_, lane)| std::ptr::eq(*lane, vote.lane))?.0;
-            Some(
-                Way::of(agent, vote.lane, vote.sample, view.hosts)
-                    .candidates(vote.sample)
-                    .into_iter()
-                    .collect(),
-            )
+            let parts = candidates(agent, vote.lane, vote.sample, view.hosts);
+            Some((vote.sample.started_at, parts.into_iter().collect()))
         })
         .collect();
     let shut = view.failing().filter(|region| region.shut.is_some());
     for agent in shut.flat_map(|region| view.agents_of(region.region)) {
         let mailbox = component(ComponentKind::Mailbox, &view.subject.service);
-        failures.push([component(ComponentKind::Vantage, &agent.name), mailbox].into());
+        failures.push((started_at, [component(ComponentKind::Vantage, &agent.name), mailbox].into()));
     }
     failures
 }
@@ -220,19 +217,26 @@ fn elsewhere(view: &LegView<'_>, started_at: Timestamp) -> Vec<BTreeSet<Componen
     .collect()
 }
 
-/// What took part in a success since then, and in which. Every lane of every believed agent counts.
-fn passes(view: &LegView<'_>, started_at: Timestamp) -> BTreeMap<Component, String> {
+/// What took part in a success since it could first have been at fault, and in which. Every lane of every
+/// believed agent counts.
+fn passes(view: &LegView<'_>, failures: &[(Timestamp, BTreeSet<Component>)]) -> BTreeMap<Component, String> {
+    let mut accused: BTreeMap<&Component, Timestamp> = BTreeMap::new();
+    for (at, part) in failures.iter().flat_map(|(at, parts)| parts.iter().map(move |part| (*at, part))) {
+        let first = accused.entry(part).or_insert(at);
+        *first = at.min(*first);
+    }
     let mut passes = BTreeMap::new();
     let able = view.vantages.iter().filter(|vantage| vantage.sight == Sight::Able);
     for (agent, lane) in able.flat_map(|v| v.agent.lanes.iter().map(|lane| (v.agent, lane))) {
-        let known = lane.under_way.iter().chain(&lane.samples);
-        for sample in known.filter(|sample| sample.started_at >= started_at) {
+        for sample in lane.under_way.iter().chain(&lane.samples) {
             let what = if sample.outcome == Outcome::Delivered { "delivered" } else { "taken" };
             for part in Way::of(agent, lane, sample, view.hosts).passed(sample) {
-                passes.entry(part).or_insert_with(|| {
-                    let at = words::clock(sample.started_at, view.now);
-                    format!("{} from {} was {what}, begun at {at}", lane.route, agent.region)
-                });
+                if accused.get(&part).is_some_and(|&first| sample.started_at >= first) {
+                    passes.entry(part).or_insert_with(|| {
+                        let at = words::clock(sample.started_at, view.now);
+                        format!("{} from {} was {what}, begun at {at}", lane.route, agent.region)
+                    });
+                }
             }
         }
     }

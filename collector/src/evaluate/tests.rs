@@ -808,6 +808,119 @@ fn three_clocks_and_the_end_at_the_third() {
 }
 
 #[test]
+fn a_promise_that_passes_is_told_once_and_not_if_it_is_kept() {
+    let mut world = World::three();
+    world.facts.promises.insert("acme".parse().expect("a name"), SignedDuration::from_mins(30));
+    for started in [0, 60] {
+        world.everywhere("loop", started, NoGreeting);
+        world.everywhere("control", started, Delivered);
+    }
+    assert_eq!(opened(&world.look(70)).len(), 1);
+    for started in [600, 1_200, 1_790] {
+        world.everywhere("loop", started, NoGreeting);
+    }
+    assert_eq!(world.look(1_799).courses[0].overran_at, None);
+    assert_eq!(
+        world.look(1_801).courses[0].overran_at,
+        Some(at(1_800)),
+        "half an hour after the first failure"
+    );
+    let open = world.standing.subjects.values_mut().find_map(|stand| stand.open.as_mut()).expect("open");
+    open.overran = true;
+    assert_eq!(world.look(1_802).courses[0].overran_at, None, "said once");
+}
+
+#[test]
+fn one_dead_mx_host_among_others_is_a_finding_and_all_of_them_are_an_outage() {
+    let mut world = World::three();
+    let host = |world: &mut World, started: i64, number: u32, fate: Fate| {
+        for region in world.regions() {
+            world.probe(&region, "in", started, fate);
+            let sample = &mut world.lane_of(&region, "in").samples[0];
+            (sample.peer, sample.address) =
+                (format!("mx{number}.acme.example").into(), format!("192.0.2.{number}").into());
+        }
+        world.everywhere("control", started, Delivered);
+    };
+    for started in [0, 120, 240] {
+        host(&mut world, started, 1, NoConnection);
+        host(&mut world, started + 60, 2, Delivered);
+        world.assert_quiet(started + 70);
+    }
+    let findings = world.look(320).findings;
+    let [finding] = &findings[..] else { panic!("{findings:#?}") };
+    assert_eq!((finding.kind, &*finding.subject), (FindingKind::MxHostDead, "mx1.acme.example[192.0.2.1]"));
+    host(&mut world, 360, 1, NoConnection);
+    host(&mut world, 420, 2, NoConnection);
+    let assessment = world.look(430);
+    let [picture] = opened(&assessment)[..] else { panic!("{assessment:#?}") };
+    assert!(
+        picture.summary.contains(
+            "To blame: MX host mx1.acme.example[192.0.2.1] or MX host mx2.acme.example[192.0.2.2]."
+        ),
+        "{}",
+        picture.summary
+    );
+    assert_eq!(assessment.findings, [], "it is not one among others any more");
+}
+
+/// What is said of the one at the pager at 3 a.m., word for word.
+#[test]
+fn the_reasoning_is_a_sentence() {
+    let mut world = World::three();
+    for started in [7, 67] {
+        world.everywhere("in", started, Lost);
+        world.everywhere("loop", started + 1, Lost);
+        world.everywhere("control", started, Delivered);
+    }
+    let assessment = world.look(370);
+    let blame = opened(&assessment)[0].blame.clone().expect("it can be told");
+    assert_eq!(
+        blame.words,
+        "12 of 12 probes from 3 regions accepted but not delivered since 11:00:07 UTC; the reference \
+         mailboxes and all agents pass their control routes: the delivery of acme is to blame."
+    );
+    assert_eq!(blame.suspects.iter().map(ToString::to_string).collect::<Vec<_>>(), ["delivery acme"]);
+}
+
+#[test]
+fn overdue_probes_page_before_any_deadline_and_one_slow_message_does_not() {
+    let mut world = World::three();
+    for started in [-300, -240, -180, -120, -60] {
+        world.everywhere("in", started, Delivered);
+        world.everywhere("control", started, Delivered);
+    }
+    let under_way = |world: &mut World, region: &str, started: i64| {
+        world.probes += 1;
+        let accepted = Sample {
+            outcome: Outcome::InFlight,
+            visible_at: None,
+            ..sample(world.probes, started, Delivered)
+        };
+        world.lane_of(region, "in").under_way.insert(0, accepted);
+    };
+    under_way(&mut world, "eu", 0);
+    assert!(world.look(5).asked.is_empty(), "as usual so far");
+    let asked = world.look(8).asked;
+    let routes: Vec<usize> = asked.values().map(BTreeSet::len).collect();
+    assert_eq!(
+        routes,
+        [3, 3, 3],
+        "doubtful: a second view from everywhere, and the control routes: {asked:?}"
+    );
+    for started in [9, 14] {
+        for region in world.regions() {
+            under_way(&mut world, &region, started);
+        }
+    }
+    world.assert_quiet(20);
+    let assessment = world.look(31);
+    let [picture] = opened(&assessment)[..] else { panic!("{assessment:#?}") };
+    assert!(picture.summary.contains("accepted but not delivered (overdue)"), "{}", picture.summary);
+    assert_eq!(picture.started_at, at(0));
+}
+
+#[test]
 fn what_comes_and_goes_is_held_open() {
     let mut world = World::three();
     for started in [0, 60] {

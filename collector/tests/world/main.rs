@@ -4,6 +4,8 @@
 //! No sockets and no store but in `order`; a day passes in a second. The long forms are ignored:
 //! `cargo test --release -p mailsonar-collector --test world -- --ignored --nocapture`
 
+#![expect(clippy::print_stdout, reason = "figures for people")]
+
 mod blame;
 mod calm;
 mod detection;

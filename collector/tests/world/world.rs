@@ -64,6 +64,36 @@ pub(crate) fn at(ms: i64) -> Timestamp {
     Timestamp::from_millisecond(1_795_518_000_000 + ms).expect("in range")
 }
 
+fn mx(host: usize) -> String {
+    format!("mx{host}.acme[192.0.2.{host}]")
+}
+
+/// The way of one probe.
+struct Way {
+    door: Door,
+    sender: String,
+    recipient: String,
+    /// The MX host, by number, that it is handed to, if it is to one.
+    host: usize,
+    peer: String,
+    /// Whether the sender's provider passes it on to another.
+    is_relayed: bool,
+}
+
+impl Way {
+    fn of(lane: &Lane, host: usize) -> Self {
+        let (sender, recipient) = (lane.sender().to_string(), lane.recipient().to_string());
+        Self {
+            door: lane.door,
+            host,
+            peer: if lane.door == Door::Mx { format!("mx{host}.acme") } else { format!("smtp.{sender}") },
+            is_relayed: lane.door == Door::Submission && sender != recipient,
+            sender,
+            recipient,
+        }
+    }
+}
+
 impl World {
     pub(crate) fn of(plan: Plan, seed: u64) -> Self {
         let agents = plan.agents(at(0));
@@ -147,16 +177,11 @@ impl World {
     }
 
     fn tell(&mut self, agent: usize, lane: usize, when: i64, sample: Sample) {
-        let place = match self.free.pop() {
-            Some(place) => {
-                self.news[place] = Some(sample);
-                place
-            }
-            None => {
-                self.news.push(Some(sample));
-                self.news.len() - 1
-            }
-        };
+        let place = self.free.pop().unwrap_or_else(|| {
+            self.news.push(None);
+            self.news.len() - 1
+        });
+        self.news[place] = Some(sample);
         self.push(when, Event::News(agent, lane, place));
     }
 
@@ -165,14 +190,10 @@ impl World {
             self.push(self.now + INTERVAL, Event::Turn(agent, lane, true));
         }
         self.probes += 1;
-        let begun = self.now;
-        let facts = &self.facts.agents[agent].lanes[lane];
-        let (direction, door) = (facts.direction, facts.door);
-        let (sender, recipient) = (facts.sender().to_string(), facts.recipient().to_string());
-        let host = usize::try_from(begun / INTERVAL).expect("positive") % self.plan.hosts;
-        let mut sample = Sample {
+        let way = Way::of(&self.facts.agents[agent].lanes[lane], self.host());
+        let sample = Sample {
             probe: ProbeId(Uuid::from_u128(self.probes.into())),
-            started_at: at(begun),
+            started_at: at(self.now),
             outcome: Outcome::InFlight,
             stage: None,
             class: None,
@@ -181,76 +202,79 @@ impl World {
             visible_at: None,
             deferred_at: None,
             reason: Text::default(),
-            peer: if door == Door::Mx {
-                format!("mx{host}.acme").into()
-            } else {
-                format!("smtp.{sender}").into()
-            },
-            address: format!("192.0.2.{host}").into(),
+            peer: way.peer.as_str().into(),
+            address: format!("192.0.2.{}", way.host).into(),
             site: None,
         };
-        self.tell(agent, lane, begun + CALM, sample.clone());
-        let noise = self.random.below(1_000) < self.noise;
-        let chance = self.random.below(4);
-        let submission = match door {
-            Door::Mx => (ComponentKind::Mx, format!("mx{host}.acme[192.0.2.{host}]")),
-            Door::Submission => (ComponentKind::Submission, sender.clone()),
-        };
-        let name = self.facts.agents[agent].name.to_string();
-        let stopped = if self.broken(ComponentKind::Vantage, &name).is_some() {
-            Some((100, Outcome::Unreachable, Stage::Connect, Class::Connect))
-        } else if self.broken(ComponentKind::Dns, &sender).is_some() {
-            sample.address = Text::default();
-            Some((5_000, Outcome::Unreachable, Stage::Resolve, Class::Dns))
+        self.tell(agent, lane, self.now + CALM, sample.clone());
+        let noise = (self.random.below(1_000) < self.noise).then(|| self.random.below(4));
+        if let Some((took, outcome, stage, class)) = self.stopped(agent, &way, noise) {
+            let address = if stage == Stage::Resolve { Text::default() } else { sample.address.clone() };
+            let end = Sample { outcome, stage: Some(stage), class: Some(class), address, ..sample };
+            self.ends(agent, lane, self.now + took, end);
         } else {
-            match self.broken(submission.0, &submission.1) {
-                Some(Manner::Refuses) => Some((300, Outcome::Refused, Stage::Envelope, Class::Permanent)),
-                Some(Manner::Freezes) => {
-                    Some((TIMEOUT + 50, Outcome::Unreachable, Stage::Greeting, Class::Timeout))
-                }
-                None if noise && chance == 0 => {
-                    Some((300, Outcome::Refused, Stage::Envelope, Class::Permanent))
-                }
-                None if noise && chance == 1 => {
-                    Some((TIMEOUT + 50, Outcome::Unreachable, Stage::Connect, Class::Timeout))
-                }
-                None => None,
-            }
-        };
-        if let Some((took, outcome, stage, class)) = stopped {
-            (sample.outcome, sample.stage, sample.class) = (outcome, Some(stage), Some(class));
-            self.ends(agent, lane, begun + took, sample);
-            return;
+            self.carry(agent, lane, &way, noise, sample);
         }
-        let accepted = begun + self.random.around(400);
+    }
+
+    /// The MX host whose turn it is.
+    fn host(&self) -> usize {
+        usize::try_from(self.now / INTERVAL).expect("positive") % self.plan.hosts
+    }
+
+    /// What stops a message before it is accepted, if anything does: after how long, and where.
+    fn stopped(&self, agent: usize, way: &Way, noise: Option<u64>) -> Option<(i64, Outcome, Stage, Class)> {
+        let refused = (300, Outcome::Refused, Stage::Envelope, Class::Permanent);
+        let silent = |stage| (TIMEOUT + 50, Outcome::Unreachable, stage, Class::Timeout);
+        let name = self.facts.agents[agent].name.to_string();
+        if self.broken(ComponentKind::Vantage, &name).is_some() {
+            return Some((100, Outcome::Unreachable, Stage::Connect, Class::Connect));
+        }
+        if self.broken(ComponentKind::Dns, &way.sender).is_some() {
+            return Some((5_000, Outcome::Unreachable, Stage::Resolve, Class::Dns));
+        }
+        let door = match way.door {
+            Door::Mx => self.broken(ComponentKind::Mx, &mx(way.host)),
+            Door::Submission => self.broken(ComponentKind::Submission, &way.sender),
+        };
+        match (door, noise) {
+            (Some(Manner::Refuses), _) | (None, Some(0)) => Some(refused),
+            (Some(Manner::Freezes), _) => Some(silent(Stage::Greeting)),
+            (None, Some(1)) => Some(silent(Stage::Connect)),
+            _ => None,
+        }
+    }
+
+    /// From acceptance to the mailbox, or not.
+    fn carry(&mut self, agent: usize, lane: usize, way: &Way, noise: Option<u64>, mut sample: Sample) {
+        let accepted = self.now + self.random.around(400);
         (sample.accepted, sample.accepted_at) = (true, Some(at(accepted)));
         self.tell(agent, lane, accepted + CALM, sample.clone());
-        let relayed = door == Door::Submission && sender != recipient;
-        let all_hosts = (0..self.plan.hosts)
-            .all(|n| self.broken(ComponentKind::Mx, &format!("mx{n}.acme[192.0.2.{n}]")).is_some());
-        let stuck = self.broken(ComponentKind::Delivery, &recipient).is_some()
-            || (relayed && self.broken(ComponentKind::Delivery, &format!("{sender} to others")).is_some())
-            || (relayed && self.broken(ComponentKind::Dns, &recipient).is_some())
-            || (relayed && direction == Direction::Inbound && all_hosts)
-            || (noise && chance == 2);
-        if self.broken(ComponentKind::Mailbox, &recipient).is_some() {
-            (sample.outcome, sample.stage, sample.class) =
-                (Outcome::Unknown, Some(Stage::Login), Some(Class::Mailbox));
-            self.ends(agent, lane, accepted + DEADLINE, sample);
-        } else if stuck {
-            (sample.outcome, sample.stage, sample.class) =
-                (Outcome::Lost, Some(Stage::Transit), Some(Class::Missing));
-            self.ends(agent, lane, accepted + DEADLINE, sample);
+        let is_broken = |kind, name: &str| self.broken(kind, name).is_some();
+        let all_hosts = (0..self.plan.hosts).all(|host| is_broken(ComponentKind::Mx, &mx(host)));
+        let relay = is_broken(ComponentKind::Delivery, &format!("{} to others", way.sender))
+            || is_broken(ComponentKind::Dns, &way.recipient)
+            || (way.recipient == "acme" && all_hosts);
+        let stuck = is_broken(ComponentKind::Delivery, &way.recipient) || (way.is_relayed && relay);
+        let verdict = if is_broken(ComponentKind::Mailbox, &way.recipient) {
+            Some((Outcome::Unknown, Stage::Login, Class::Mailbox))
+        } else if stuck || noise == Some(2) {
+            Some((Outcome::Lost, Stage::Transit, Class::Missing))
         } else {
-            let slow =
-                if noise { i64::try_from(20_000 + self.random.below(200_000)).expect("small") } else { 0 };
-            let visible = accepted + self.random.around(1_500) + slow;
-            (sample.outcome, sample.visible_at) = (Outcome::Delivered, Some(at(visible)));
-            if slow > 0 {
-                self.restless_until(visible + 2 * INTERVAL);
-            }
-            self.tell(agent, lane, visible + CALM, sample);
+            None
+        };
+        if let Some((outcome, stage, class)) = verdict {
+            let end = Sample { outcome, stage: Some(stage), class: Some(class), ..sample };
+            self.ends(agent, lane, accepted + DEADLINE, end);
+            return;
         }
+        let slow = if noise.is_some() { 20_000 + self.random.below(200_000) } else { 0 };
+        let visible = accepted + self.random.around(1_500) + i64::try_from(slow).expect("small");
+        if slow > 0 {
+            self.restless_until(visible + 2 * INTERVAL);
+        }
+        (sample.outcome, sample.visible_at) = (Outcome::Delivered, Some(at(visible)));
+        self.tell(agent, lane, visible + CALM, sample);
     }
 
     /// A verdict that is not good: told at once, and confirmed by the agent itself if it is the first.
