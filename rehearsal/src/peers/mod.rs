@@ -3,12 +3,14 @@
 //!
 //! Everything here blocks or has threads of its own, and ends with its value.
 
+mod alertmanager;
 pub mod http;
 mod process;
 mod prometheus;
 mod tap;
 mod webhook;
 
+pub use alertmanager::Alertmanager;
 pub use process::Process;
 pub use prometheus::{Prometheus, promtool_check_metrics, promtool_check_rules};
 pub use tap::{Line, Talk, Tap};

@@ -2,6 +2,7 @@
 
 mod faults;
 mod flow;
+mod pagers;
 mod peers;
 mod smtp;
 
