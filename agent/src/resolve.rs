@@ -22,6 +22,8 @@ use crate::trouble::Trouble;
 
 /// The most addresses of one host that are looked at.
 const MAX_ADDRESSES: usize = 32;
+/// The most texts of one name that are looked at.
+const MAX_TEXTS: usize = 16;
 /// The longest chain of aliases that is followed.
 const MAX_ALIASES: usize = 16;
 /// The most of the system's servers that are asked, as in glibc.
@@ -121,6 +123,17 @@ impl Resolver {
     pub async fn mx(&self, domain: &str) -> Result<Vec<MxHost>, Trouble> {
         let name = name(domain)?;
         self.within("MX", &name, self.mx_of(&name)).await
+    }
+
+    /// The texts (TXT records) at a name, each put together from its pieces.
+    pub async fn text(&self, name: &str) -> Result<Vec<String>, Trouble> {
+        let name = self::name(name)?;
+        let records = self.within("TXT", &name, self.ask(&name, RecordType::TXT)).await?;
+        let text = |record: RData| match record {
+            RData::TXT(pieces) => Some(String::from_utf8_lossy(&pieces.txt_data.concat()).into_owned()),
+            _ => None,
+        };
+        Ok(records.into_iter().filter_map(text).take(MAX_TEXTS).collect())
     }
 
     async fn within<T>(

@@ -367,7 +367,7 @@ impl Watcher {
             junk: folder.junk,
             intact,
             hops: journey.hops,
-            authentication: journey.authentication,
+            authentication: self.judged(journey.authentication, &bytes).await,
             stages: vec![
                 step(Stage::Retrieve, begun, fetched),
                 step(Stage::Verify, fetched, self.shared.clock.now()),

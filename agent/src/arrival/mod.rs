@@ -9,6 +9,7 @@
 
 mod awaited;
 mod connect;
+mod keys;
 mod look;
 mod pace;
 mod reports;
@@ -28,6 +29,7 @@ use mailsonar_protocol::{
 use tokio::sync::mpsc;
 
 use self::awaited::{Due, Expected, Notice};
+use self::keys::Keys;
 use self::look::Eyes;
 use crate::breaker::Breaker;
 use crate::casebook::Casebook;
@@ -199,6 +201,7 @@ pub struct Watcher {
     removed: Arc<AtomicU64>,
     expected: Expected,
     eyes: Eyes,
+    keys: Keys,
 }
 
 /// After a deadline a mailbox that is out of reach is given this long, so that a passing
@@ -225,7 +228,11 @@ impl Watcher {
         let removed = Arc::new(AtomicU64::new(0));
         let mailbox = Mailbox { notices: sender, health: health.clone(), removed: removed.clone() };
         let eyes = Eyes::new(shared.config.noops_per_second, now);
-        (Self { shared, address, notices, health, removed, expected: Expected::default(), eyes }, mailbox)
+        let keys = Keys::new(shared.resolver.clone(), shared.clock.clone());
+        (
+            Self { shared, address, notices, health, removed, expected: Expected::default(), eyes, keys },
+            mailbox,
+        )
     }
 
     /// Watches for ever.

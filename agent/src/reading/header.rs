@@ -16,9 +16,15 @@ const FIELD: usize = 8 * 1024;
 pub(crate) struct Field<'a> {
     name: &'a [u8],
     raw: &'a [u8],
+    whole: &'a [u8],
 }
 
-impl Field<'_> {
+impl<'a> Field<'a> {
+    /// All of it as it stands in the message: name, value, line ends.
+    pub(crate) fn whole(&self) -> &'a [u8] {
+        self.whole
+    }
+
     /// Whether this is its name, in any case.
     pub(crate) fn is(&self, name: &str) -> bool {
         self.name.eq_ignore_ascii_case(name.as_bytes())
@@ -102,7 +108,11 @@ pub(crate) fn split(bytes: &[u8]) -> (Header<'_>, &[u8]) {
         if fields.len() < FIELDS {
             let value = start + colon + 1;
             let end = at.min(value.saturating_add(FIELD));
-            fields.push(Field { name: line[..colon].trim_ascii(), raw: &bytes[value..end] });
+            fields.push(Field {
+                name: line[..colon].trim_ascii(),
+                raw: &bytes[value..end],
+                whole: &bytes[start..at],
+            });
         }
     }
     (Header(fields), b"")

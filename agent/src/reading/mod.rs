@@ -12,6 +12,7 @@ mod header;
 mod mime;
 mod received;
 mod replies;
+mod signature;
 
 use jiff::Timestamp;
 use mailsonar_protocol::{Authentication, Hop, Journey, Text};
@@ -20,6 +21,7 @@ pub use authentication::trusted;
 pub use bounce::{Bounce, Recipient};
 pub use claim::{Claim, PartOfTag};
 pub use replies::{Reply, ReportForm};
+pub use signature::{Signature, signatures};
 
 use self::header::Header;
 use self::mime::Part;
@@ -105,6 +107,12 @@ fn claims(parts: &[Part<'_>]) -> Vec<Claim> {
         }
     }
     claim::claims(texts.iter().map(String::as_str))
+}
+
+/// The first text of a message, as a reader sees it.
+pub fn text_of(bytes: &[u8]) -> Option<String> {
+    let parts = mime::parts(&bytes[..bytes.len().min(MOST)]);
+    parts.iter().find(|part| !part.opened && part.kind.starts_with("text/")).map(Part::text)
 }
 
 /// The way a message came: its hops with their sites, and what the trusted host made of its origin.

@@ -1,5 +1,6 @@
 //! The way a probe came: hops with their sites, and the trusted host's word on its origin.
 
+use base64::Engine;
 use mailsonar_protocol::Text;
 use mailsonar_sandbox::{Config, Fault, Rule};
 
@@ -52,4 +53,40 @@ async fn the_trusted_hosts_word_is_kept_and_a_forged_one_is_not() {
         "never negative"
     );
     assert_eq!(stage.sandbox.messages(FAR, "INBOX").len(), 0);
+}
+
+/// The public key of the seed that is all sevens (RFC 8032).
+const PUBLIC: &str = "6kpsY+KcUgq+9VB7Ey7F+ZVHdq6+vnuSQh7qaRRG0iw=";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_signature_is_checked_by_ourselves_with_the_key_that_dns_has() {
+    let mut world = Config::pair();
+    let record = format!("v=DKIM1; k=ed25519; p={PUBLIC}");
+    world.providers[0].txt.push(("s1._domainkey.acme.example".into(), record));
+    let stage = Stage::open(world).await;
+    stage.write("dkim.key", &base64::engine::general_purpose::STANDARD.encode([7_u8; 32]));
+    let signing = |selector: &str| {
+        format!(
+            "[dkim.own]\ndomain = \"acme.example\"\nselector = \"{selector}\"\nkey_file = \"dkim.key\"\nalgorithm = \"ed25519\"\n"
+        )
+    };
+    let table =
+        [("s1", false, "pass"), ("s1", true, "fail: the body"), ("s2", false, "permerror: there is no key")];
+    for (selector, altered, expected) in table {
+        let mut agent = stage.agent("eu-1", "", &signing(selector)).await;
+        let rule = altered.then(|| stage.sandbox.faults().add(Rule::new(Fault::Alter)));
+        // A key that DNS was slow to give is there for the next message.
+        let mut says = None;
+        for _ in 0..20 {
+            let probe = agent.probe("out").await;
+            let record = agent.sees(probe, "its arrival", |record| record.arrival.is_some()).await;
+            says = record.journey.authentication.and_then(|results| results.signature);
+            if says.is_some() {
+                break;
+            }
+        }
+        rule.map(|rule| stage.sandbox.faults().remove(rule));
+        let says = says.expect("it was checked");
+        assert!(says.as_str().starts_with(expected), "{says}");
+    }
 }
