@@ -91,7 +91,22 @@ struct Found<'a> {
 }
 
 /// What kept a message from being offered to anybody, and to whom it would have been.
-type NotFound = (Option<Peer>, Trouble);
+struct NotFound {
+    peer: Option<Peer>,
+    trouble: Trouble,
+    changes: Vec<Change>,
+}
+
+impl NotFound {
+    fn new(peer: impl Into<Option<Peer>>, trouble: Trouble) -> Self {
+        Self { peer: peer.into(), trouble, changes: Vec::new() }
+    }
+
+    fn with(mut self, change: Option<Change>) -> Self {
+        self.changes.extend(change);
+        self
+    }
+}
 
 impl Prober {
     /// Sends one probe, and returns once its submission has ended and is on disk.
@@ -179,7 +194,11 @@ impl Prober {
         progress(resolve);
         let found = match found {
             Ok(found) => found,
-            Err((peer, trouble)) => return ended(vec![resolve], peer, Ending::Failed(trouble)),
+            Err(NotFound { peer, trouble, changes }) => {
+                let (ending, asides) = (Ending::Failed(trouble), Vec::new());
+                let attempt = Attempt { changes, ..Attempt::default() };
+                return Fact::Submitted { stages: vec![resolve], peer, asides, ending, attempt };
+            }
         };
         let Submitted { stages, peer, asides, shown, ending } =
             self.hand_over(record, route, &found, progress).await;
@@ -263,13 +282,16 @@ impl Prober {
         which: Which,
     ) -> Result<Found<'a>, NotFound> {
         let domain = route.to.address.domain();
-        let hosts = self.resolver.mx(domain).await.map_err(|trouble| (Some(peer(domain)), trouble))?;
+        let hosts = self.resolver.mx(domain).await.map_err(|trouble| NotFound::new(peer(domain), trouble))?;
         let changed_mx = self.memory.mx(route.name(), domain, &hosts);
         let turn = doors::turn(record.scheduled_at, route.interval);
         let (host, turn) = doors::host(&hosts, which, turn).unwrap_or((domain, turn));
-        let (addresses, changed_addresses) = self.addresses(route.name(), host).await?;
+        let (addresses, changed_addresses) = match self.addresses(route.name(), host).await {
+            Ok(found) => found,
+            Err(not_found) => return Err(not_found.with(changed_mx)),
+        };
         let Some(address) = doors::address(&addresses, turn, |address| self.has_route(address)) else {
-            return Err((Some(peer(host)), doors::no_route(host, &addresses)));
+            return Err(NotFound::new(peer(host), doors::no_route(host, &addresses)).with(changed_mx));
         };
         let door = Door { host: host.to_owned(), address };
         let changes = changed_mx.into_iter().chain(changed_addresses).collect();
@@ -282,7 +304,8 @@ impl Prober {
         route: &RouteName,
         host: &str,
     ) -> Result<(Vec<IpAddr>, Option<Change>), NotFound> {
-        let found = self.resolver.addresses(host).await.map_err(|trouble| (Some(peer(host)), trouble))?;
+        let found =
+            self.resolver.addresses(host).await.map_err(|trouble| NotFound::new(peer(host), trouble))?;
         let change = self.memory.addresses(route, host, &found);
         Ok((found, change))
     }
@@ -305,10 +328,6 @@ impl<'a> Found<'a> {
     }
 }
 
-fn ended(stages: Vec<StageTime>, peer: Option<Peer>, ending: Ending) -> Fact {
-    Fact::Submitted { stages, peer, asides: Vec::new(), ending, attempt: Attempt::default() }
-}
-
 fn peer(host: &str) -> Peer {
     Peer { host: Text::new(host), address: None, port: 0, tls: None, certificate_expires_at: None }
 }
@@ -318,10 +337,8 @@ fn text(address: &Address) -> &str {
 }
 
 fn no_submission() -> NotFound {
-    (
-        None,
-        Trouble::new(Stage::Resolve, Class::Own, "no_submission", "the account has no submission endpoint"),
-    )
+    let words = "the account has no submission endpoint";
+    NotFound::new(None, Trouble::new(Stage::Resolve, Class::Own, "no_submission", words))
 }
 
 /// Microseconds from one steady time to another; 0 if they are the wrong way round.

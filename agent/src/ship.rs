@@ -42,7 +42,7 @@ pub struct Config {
 const MOST: usize = 500;
 
 /// The most routes that one answer may ask for.
-const MOST_ASKED: usize = 1_000;
+pub(crate) const MOST_ASKED: usize = 1_000;
 
 /// News that somebody may be paged for is shipped at once, with what changes in the same moment.
 const GATHER: Duration = Duration::from_millis(20);
@@ -64,6 +64,12 @@ pub trait Post: Send + Sync {
     /// # Errors
     /// A sentence, where no answer came.
     fn post(&self, body: Bytes) -> BoxFuture<'_, Result<(u16, Bytes), String>>;
+
+    /// Asks what is to be probed at once; the answer may be held for a while. Where there is no way to
+    /// ask, none ever comes.
+    fn ask(&self) -> BoxFuture<'_, Result<(u16, Bytes), String>> {
+        Box::pin(std::future::pending())
+    }
 }
 
 /// How a shipment went.
@@ -135,7 +141,7 @@ pub struct Shipper {
     /// Jitter.
     pub chance: Chance,
     /// The way.
-    pub post: Box<dyn Post>,
+    pub post: Arc<dyn Post>,
     /// Rung when a record changes.
     pub news: Arc<News>,
     /// How the agent is.
@@ -352,20 +358,17 @@ impl Http {
                 builder = builder.add_root_certificate(certificate);
             }
         }
-        let url = format!("{}{}", config.url, mailsonar_protocol::BATCHES_PATH);
-        Ok(Self { client: builder.build()?, url, token: config.token.clone() })
+        Ok(Self { client: builder.build()?, url: config.url.clone(), token: config.token.clone() })
     }
 
-    async fn send(&self, body: Bytes) -> reqwest::Result<(u16, Bytes)> {
-        let mut response = self
-            .client
-            .post(&self.url)
-            .bearer_auth(self.token.expose_secret())
-            .header("content-type", "application/json")
-            .header("content-encoding", "gzip")
-            .body(body)
-            .send()
-            .await?;
+    fn batch(&self, body: Bytes) -> reqwest::RequestBuilder {
+        let url = format!("{}{}", self.url, mailsonar_protocol::BATCHES_PATH);
+        let request = self.client.post(url).header("content-type", "application/json");
+        request.header("content-encoding", "gzip").body(body)
+    }
+
+    async fn send(&self, request: reqwest::RequestBuilder) -> reqwest::Result<(u16, Bytes)> {
+        let mut response = request.bearer_auth(self.token.expose_secret()).send().await?;
         let mut answer = Vec::new();
         while let Some(chunk) = response.chunk().await? {
             if answer.len() + chunk.len() > ANSWER {
@@ -379,18 +382,23 @@ impl Http {
 
 impl Post for Http {
     fn post(&self, body: Bytes) -> BoxFuture<'_, Result<(u16, Bytes), String>> {
-        Box::pin(async move {
-            self.send(body).await.map_err(|error| {
-                let mut words = error.to_string();
-                let mut source = std::error::Error::source(&error);
-                while let Some(inner) = source {
-                    words = format!("{words}: {inner}");
-                    source = inner.source();
-                }
-                words
-            })
-        })
+        Box::pin(async move { self.send(self.batch(body)).await.map_err(|error| in_words(&error)) })
     }
+
+    fn ask(&self) -> BoxFuture<'_, Result<(u16, Bytes), String>> {
+        let request = self.client.get(format!("{}{}", self.url, mailsonar_protocol::CONFIRM_PATH));
+        Box::pin(async move { self.send(request).await.map_err(|error| in_words(&error)) })
+    }
+}
+
+fn in_words(error: &reqwest::Error) -> String {
+    let mut words = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(inner) = source {
+        words = format!("{words}: {inner}");
+        source = inner.source();
+    }
+    words
 }
 
 #[cfg(test)]
@@ -557,7 +565,7 @@ mod tests {
                 ledger: ledger.clone(),
                 clock: clock.clone(),
                 chance: Chance::seeded(1),
-                post: Box::new(Way(collector.clone())),
+                post: Arc::new(Way(collector.clone())),
                 news: news.clone(),
                 announced: Mutex::default(),
                 health: Arc::new(|| AgentHealth { missed: 7, ..AgentHealth::default() }),

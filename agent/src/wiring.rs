@@ -31,6 +31,7 @@ use crate::net::SharedNetwork;
 use crate::probe::Prober;
 use crate::resolve::{Resolver, SharedDns};
 use crate::schedule::{self, Act, Pulse};
+use crate::second_view;
 use crate::ship::{self, News, Post, Shipper};
 use crate::verdict::{self, Fact};
 
@@ -122,7 +123,7 @@ impl Agent {
             ledger,
             clock,
             chance,
-            post,
+            post: post.into(),
             news,
             announced: Mutex::default(),
             health,
@@ -178,6 +179,8 @@ impl Agent {
             tasks.spawn(watcher.run());
         }
         if let Some(shipper) = self.shipper.take() {
+            let (post, on_asked) = (shipper.post.clone(), shipper.on_asked.clone());
+            tasks.spawn(second_view::run(post, on_asked, self.prober.chance.clone()));
             tasks.spawn(shipper.run());
         }
         tasks.spawn(rounds(Rounds {

@@ -45,6 +45,8 @@ struct Account {
 #[derive(Default)]
 pub(crate) struct Mailboxes {
     accounts: Mutex<BTreeMap<String, Account>>,
+    /// Access tokens, each good for one account; `None` until the first is granted.
+    tokens: Mutex<Option<BTreeMap<String, String>>>,
 }
 
 impl Folder {
@@ -97,6 +99,24 @@ impl Mailboxes {
     /// Whether this is the account's password.
     pub(crate) fn admits(&self, address: &str, password: &str) -> bool {
         self.lock().get(&address.to_ascii_lowercase()).is_some_and(|account| account.password == password)
+    }
+
+    /// From now on this token lets into this account, and no other token does.
+    pub(crate) fn grant(&self, address: &str, token: &str) {
+        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        tokens.get_or_insert_default().insert(address.to_ascii_lowercase(), token.to_owned());
+    }
+
+    /// Whether this is the account's token.
+    pub(crate) fn admits_token(&self, address: &str, token: &str) -> bool {
+        let tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = tokens.as_ref().and_then(|tokens| tokens.get(&address.to_ascii_lowercase()));
+        known.is_some_and(|known| known == token)
+    }
+
+    /// Whether tokens are in use here.
+    pub(crate) fn takes_tokens(&self) -> bool {
+        self.tokens.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
     /// The account that takes mail for this address: itself, or without its `+extension` (RFC 5233).

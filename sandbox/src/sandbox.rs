@@ -193,6 +193,13 @@ impl Sandbox {
         provider.mailboxes.with(&account.to_ascii_lowercase(), folder, all).unwrap_or_default()
     }
 
+    /// From now on this access token lets into the account, by XOAUTH2 and OAUTHBEARER, and no other token
+    /// does. The password goes on serving.
+    pub fn grant(&self, account: &str, token: &str) -> Result<(), Error> {
+        self.provider(crate::world::domain(account))?.mailboxes.grant(account, token);
+        Ok(())
+    }
+
     /// Stops listening, ends all connections and queues, and waits until that is done.
     pub async fn shutdown(mut self) {
         self.world.stop.cancel();

@@ -10,10 +10,14 @@ use mailsonar_protocol::{Class, Stage, StageTime};
 use super::Watcher;
 use crate::imap::{self, Greeting, Limits, Session};
 use crate::net::BoxedStream;
+use crate::oauth::{Mechanism, Tokens};
 use crate::probe::micros_since;
-use crate::submit::{SignedIn, TlsMode};
+use crate::submit::{Credentials, Proof, SignedIn, TlsMode};
 use crate::tls::{self, Policy, Trust};
 use crate::trouble::Trouble;
+
+/// The detail that says that nothing was shown, since the server takes nothing that we have.
+const NO_MECHANISM: &str = "no_mechanism";
 
 impl Watcher {
     /// A session that is signed in.
@@ -60,14 +64,21 @@ impl Watcher {
         let mut session =
             Session::open(stream, greeting, Limits::with_command(self.shared.config.command)).await?;
         let permit = self.shared.breaker.ask(&self.address.account, Stage::Login).await?;
-        let credentials = &self.address.credentials;
-        let signed_in = session.login(&credentials.username, &credentials.password).await;
+        let Credentials { username, proof } = &self.address.credentials;
+        let signed_in = match proof {
+            Proof::Password(password) => session.login(username, password).await,
+            Proof::Token(tokens) => Box::pin(by_token(&mut session, username, tokens)).await,
+        };
         // A server may answer BAD to a wrong password, and count it.
         let how = match &signed_in {
             Ok(()) => SignedIn::Taken,
+            Err(trouble) if trouble.detail == NO_MECHANISM => SignedIn::Undecided,
             Err(trouble) if trouble.class == Class::Auth || trouble.detail == "bad" => SignedIn::Refused,
             Err(_) => SignedIn::Undecided,
         };
+        if let (SignedIn::Refused, Proof::Token(tokens)) = (how, proof) {
+            tokens.discard().await;
+        }
         self.shared.breaker.tell(permit, how).await;
         signed_in.map(|()| session)
     }
@@ -88,6 +99,18 @@ impl Watcher {
         );
         Ok(done)
     }
+}
+
+/// Signs in with a token, in a way that the server offers.
+async fn by_token(session: &mut Session, username: &str, tokens: &Tokens) -> Result<(), Trouble> {
+    let offers = |name: &str| session.capabilities().has(&format!("AUTH={name}"));
+    let Some(mechanism) = Mechanism::choose(tokens.mechanism(), offers) else {
+        let words =
+            "the server offers neither AUTH=OAUTHBEARER nor AUTH=XOAUTH2, as the account's `oauth` needs";
+        return Err(Trouble::new(Stage::Login, Class::Auth, NO_MECHANISM, words));
+    };
+    let token = tokens.token(Stage::Login).await?;
+    session.login_by_token(username, &token, mechanism).await
 }
 
 async fn within<T>(

@@ -1,14 +1,17 @@
 //! `[accounts.NAME]`: whose mailbox it is, how one signs in, and where its endpoints are.
 
+use std::sync::Arc;
+
 use lettre::Address;
 use mailsonar_protocol::{AccountName, ServiceName};
-use mailsonar_settings::SecretSource;
+use mailsonar_settings::{Secret, SecretSource};
 
-use super::meaning::{MX, Reader, is_host};
-use super::settings::{AccountSettings, EndpointSettings, EndpointTls, Settings};
+use super::meaning::{MX, Reader, is_host, is_loopback};
+use super::settings::{AccountSettings, EndpointSettings, EndpointTls, OauthSettings, Settings};
 use super::{Account, Endpoint};
+use crate::oauth::{self, Tokens};
 use crate::return_path::{self, Bounces};
-use crate::submit::{Credentials, TlsMode};
+use crate::submit::{Credentials, Proof, TlsMode};
 
 impl Reader<'_> {
     fn endpoint(&mut self, key: &str, settings: &EndpointSettings, ports: (u16, u16)) -> Option<Endpoint> {
@@ -56,14 +59,7 @@ impl Reader<'_> {
             let message = format!("{} is not one of the domains of {provider}", address.domain());
             self.fault(&format!("{key}.address"), message, "add it to that provider's `domains`");
         }
-        let source = SecretSource {
-            name: "password",
-            inline: account.password.as_ref(),
-            file: account.password_file.as_deref(),
-            env: account.password_env.as_deref(),
-            directory: self.document.directory(),
-        };
-        let password = self.secret(&key, &source)?;
+        let proof = self.proof(&key, account)?;
         let username = account.username.clone().unwrap_or_else(|| account.address.clone());
         if username.is_empty() || username.contains(['\r', '\n', '\0']) {
             self.fault(
@@ -82,7 +78,7 @@ impl Reader<'_> {
             provider,
             watched,
             address,
-            credentials: Credentials { username, password },
+            credentials: Credentials { username, proof },
             submission: match &account.submission {
                 Some(settings) => Some(self.endpoint(&format!("{key}.submission"), settings, (465, 587))?),
                 None => None,
@@ -123,6 +119,69 @@ impl Reader<'_> {
                 None
             }
         }
+    }
+
+    /// A password, or where tokens come from: one of the two.
+    fn proof(&mut self, key: &str, account: &AccountSettings) -> Option<Proof> {
+        let source = SecretSource {
+            name: "password",
+            inline: account.password.as_ref(),
+            file: account.password_file.as_deref(),
+            env: account.password_env.as_deref(),
+            directory: self.document.directory(),
+        };
+        match &account.oauth {
+            Some(_) if source.is_given() => {
+                self.fault(key, "has both a password and `oauth`", "keep one of them");
+                None
+            }
+            Some(oauth) => self.tokens(&format!("{key}.oauth"), oauth),
+            None => self.secret(key, &source).map(Proof::Password),
+        }
+    }
+
+    fn tokens(&mut self, key: &str, oauth: &OauthSettings) -> Option<Proof> {
+        let url = oauth.token_url.parse::<reqwest::Url>().ok().filter(reqwest::Url::has_host);
+        let is_safe =
+            |url: &reqwest::Url| url.scheme() == "https" || url.scheme() == "http" && is_loopback(url);
+        let Some(token_url) = url.filter(is_safe) else {
+            let remedy = "write an https URL: secrets are sent to it (http only on this very machine)";
+            self.fault(&format!("{key}.token_url"), "not a URL that secrets can be sent to", remedy);
+            return None;
+        };
+        let directory = self.document.directory();
+        let client_secret = SecretSource {
+            name: "client_secret",
+            inline: oauth.client_secret.as_ref(),
+            file: oauth.client_secret_file.as_deref(),
+            env: oauth.client_secret_env.as_deref(),
+            directory,
+        };
+        let refresh_token = SecretSource {
+            name: "refresh_token",
+            inline: oauth.refresh_token.as_ref(),
+            file: oauth.refresh_token_file.as_deref(),
+            env: oauth.refresh_token_env.as_deref(),
+            directory,
+        };
+        if !client_secret.is_given() && !refresh_token.is_given() {
+            let remedy = "give client_secret_file (client credentials), refresh_token_file, or both";
+            self.fault(key, "nothing to ask for a token with", remedy);
+            return None;
+        }
+        let config = oauth::Config {
+            token_url,
+            client_id: oauth.client_id.clone(),
+            client_secret: self.optional_secret(key, &client_secret)?,
+            refresh_token: self.optional_secret(key, &refresh_token)?,
+            scope: oauth.scope.clone(),
+            mechanism: oauth.mechanism,
+        };
+        Some(Proof::Token(Arc::new(Tokens::new(config, self.clock.clone()))))
+    }
+
+    fn optional_secret(&mut self, key: &str, source: &SecretSource<'_>) -> Option<Option<Secret>> {
+        if source.is_given() { self.secret(key, source).map(Some) } else { Some(None) }
     }
 
     fn provider(

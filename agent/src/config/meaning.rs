@@ -23,7 +23,7 @@ pub(super) const MX: &str = "mx";
 /// What is gathered while the file is read.
 pub(super) struct Reader<'a> {
     pub(super) document: &'a Document,
-    clock: &'a SharedClock,
+    pub(super) clock: &'a SharedClock,
     trusts: BTreeMap<Option<PathBuf>, Trust>,
     problems: Vec<Problem>,
     pub(super) warnings: Vec<String>,
@@ -255,6 +255,6 @@ pub(super) fn is_host(text: &str) -> bool {
     !text.is_empty() && text.len() <= 253 && text.chars().all(plain)
 }
 
-fn is_loopback(url: &reqwest::Url) -> bool {
+pub(super) fn is_loopback(url: &reqwest::Url) -> bool {
     url.host_str().is_some_and(|host| host == "localhost" || host.starts_with("127.") || host == "[::1]")
 }

@@ -9,6 +9,7 @@ use mailsonar_settings::{Duration, Secret};
 use serde::Deserialize;
 
 use crate::message::DkimSettings;
+use crate::oauth::Mechanism;
 
 /// The whole file.
 #[derive(Debug, Deserialize)]
@@ -143,6 +144,7 @@ pub(super) struct AccountSettings {
     pub password: Option<Secret>,
     pub password_file: Option<PathBuf>,
     pub password_env: Option<String>,
+    pub oauth: Option<OauthSettings>,
     pub submission: Option<EndpointSettings>,
     pub imap: Option<EndpointSettings>,
     pub junk: Option<String>,
@@ -151,6 +153,22 @@ pub(super) struct AccountSettings {
     pub folders: Vec<String>,
     /// `plus`, or a domain.
     pub bounces: Option<String>,
+}
+
+/// `[accounts.NAME.oauth]`: an access token in place of a password.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct OauthSettings {
+    pub token_url: String,
+    pub client_id: String,
+    pub client_secret: Option<Secret>,
+    pub client_secret_file: Option<PathBuf>,
+    pub client_secret_env: Option<String>,
+    pub refresh_token: Option<Secret>,
+    pub refresh_token_file: Option<PathBuf>,
+    pub refresh_token_env: Option<String>,
+    pub scope: Option<String>,
+    pub mechanism: Option<Mechanism>,
 }
 
 /// `submission` and `imap` of an account.

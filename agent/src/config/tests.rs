@@ -6,6 +6,8 @@ use mailsonar_clock::SystemClock;
 use mailsonar_protocol::Door;
 
 use super::*;
+use crate::oauth::Mechanism;
+use crate::submit::Proof;
 
 /// A file in which nothing is wrong.
 const GOOD: &str = r#"agent = "eu-1"
@@ -548,4 +550,27 @@ fn sites_are_told_by_name_and_address_and_nonsense_is_placed() {
     let empty = format!("{GOOD}\n[sites.east]\n");
     let problems = Place::new().load(&empty).expect_err("refused").to_string();
     assert!(problems.contains("nothing belongs to it"), "{problems}");
+}
+
+#[test]
+fn a_token_stands_in_for_a_password_and_is_asked_for_safely() {
+    const OAUTH: &str = r#"oauth = { token_url = "https://login.acme.example/token", client_id = "us", client_secret_file = "token", scope = "mail", mechanism = "xoauth2" }"#;
+    let text = GOOD.replace("password_file = \"near.password\"", OAUTH);
+    let config = Place::new().load(&text).unwrap_or_else(|problems| panic!("{problems}"));
+    let near = config.accounts.iter().find(|account| account.name.as_str() == "near").expect("there");
+    let Proof::Token(tokens) = &near.credentials.proof else { panic!("{:?}", near.credentials) };
+    assert_eq!(tokens.mechanism(), Some(Mechanism::Xoauth2));
+    assert!(!format!("{config:?}").contains("s3cret"), "I12");
+    for (was, is, words) in [
+        ("https://login.acme.example", "http://login.acme.example", "an https URL"),
+        ("client_secret_file = \"token\", ", "", "nothing to ask for a token with"),
+        ("\"token\", scope", "\"absent\", scope", "absent"),
+        ("oauth = {", "password = \"x\"\noauth = {", "both a password and `oauth`"),
+        ("\"xoauth2\"", "\"plain\"", "unknown variant `plain`"),
+    ] {
+        let problems = Place::new().load(&text.replace(was, is)).expect_err(is).to_string();
+        assert!(problems.contains(words), "{problems}");
+    }
+    let here = text.replace("https://login.acme.example", "http://127.0.0.1:9");
+    Place::new().load(&here).unwrap_or_else(|problems| panic!("{problems}"));
 }

@@ -1,4 +1,5 @@
-//! Signing in: SASL PLAIN (RFC 4616) where it is offered, else LOGIN.
+//! Signing in: SASL PLAIN (RFC 4616) where it is offered, else LOGIN; with an access token OAUTHBEARER
+//! (RFC 7628) or XOAUTH2.
 //!
 //! The bytes go to the stream directly, past every log; what the server echoes of them is masked.
 
@@ -10,6 +11,7 @@ use tokio::time::timeout;
 
 use super::argument::{escaped, harmless};
 use super::session::Session;
+use crate::oauth::{self, Mechanism};
 use crate::trouble::Trouble;
 
 const STAGE: Stage = Stage::Login;
@@ -42,6 +44,43 @@ impl Session {
         timeout(limit, exchange).await.unwrap_or_else(|_| Err(Trouble::timeout(STAGE, limit)))?;
         self.leave();
         self.ask_capabilities().await
+    }
+
+    /// Signs in with an access token, once. The caller counts the refusals.
+    pub async fn login_by_token(
+        &mut self,
+        user: &str,
+        token: &SecretString,
+        mechanism: Mechanism,
+    ) -> Result<(), Trouble> {
+        harmless(STAGE, user)?;
+        harmless(STAGE, token.expose_secret())?;
+        let response = BASE64.encode(mechanism.response(user, token).expose_secret());
+        self.hide(response.clone().into_bytes());
+        self.hide(token.expose_secret().as_bytes().to_vec());
+        self.enter(STAGE)?;
+        let limit = self.limits().command;
+        let exchange = self.authenticate_by_token(mechanism, &response);
+        timeout(limit, exchange).await.unwrap_or_else(|_| Err(Trouble::timeout(STAGE, limit)))?;
+        self.leave();
+        self.ask_capabilities().await
+    }
+
+    /// A refused token is explained by a challenge, which must be answered before the refusal comes.
+    async fn authenticate_by_token(&mut self, mechanism: Mechanism, response: &str) -> Result<(), Trouble> {
+        let name = mechanism.name();
+        let tag = if self.capabilities().has("SASL-IR") {
+            self.send(STAGE, &format!("AUTHENTICATE {name} {response}")).await?
+        } else {
+            let tag = self.send(STAGE, &format!("AUTHENTICATE {name}")).await?;
+            self.finish_continuation(STAGE, &tag).await?;
+            self.write(STAGE, format!("{response}\r\n").as_bytes()).await?;
+            tag
+        };
+        let Some(challenge) = self.finish_or_challenge(STAGE, &tag).await? else { return Ok(()) };
+        self.write(STAGE, format!("{}\r\n", mechanism.acknowledgement()).as_bytes()).await?;
+        let ended = self.finish(STAGE, &tag, |_| {}).await;
+        ended.map_err(|trouble| oauth::with_reason(trouble, &challenge))
     }
 
     /// AUTHENTICATE PLAIN, with the initial response (RFC 4959) if the server takes it.

@@ -252,6 +252,26 @@ impl Session {
         }
     }
 
+    /// Reads until our own tagged reply, which must be OK, or until the server says more first (`+`): that.
+    pub(super) async fn finish_or_challenge(
+        &mut self,
+        stage: Stage,
+        own: &RequestId,
+    ) -> Result<Option<String>, Trouble> {
+        loop {
+            let end = self.next(stage, |response| match response {
+                Response::Continue(said) => {
+                    Some(Ok(Some(said.information.as_deref().unwrap_or_default().to_owned())))
+                }
+                Response::Done { .. } => Some(ended(stage, own, response).map(|()| None)),
+                _ => None,
+            });
+            if let Some(end) = end.await? {
+                return end;
+            }
+        }
+    }
+
     /// Looks at the next response. Dropping the future loses nothing.
     pub(super) async fn next<R>(
         &mut self,

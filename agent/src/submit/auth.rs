@@ -1,15 +1,17 @@
-//! Signing in: AUTH PLAIN (RFC 4616), else LOGIN. Knows the mechanisms; that TLS stands before the
+//! Signing in: AUTH PLAIN (RFC 4616), else LOGIN; with an access token OAUTHBEARER (RFC 7628) or XOAUTH2.
+//! Knows the mechanisms; that TLS stands before the
 //! first word is the dialogue's care.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use mailsonar_protocol::{Class, Stage};
-use secrecy::ExposeSecret;
 use secrecy::zeroize::Zeroizing;
+use secrecy::{ExposeSecret, SecretString};
 
-use super::Credentials;
 use super::reply::Reply;
 use super::wire::Wire;
+use super::{Credentials, Proof};
+use crate::oauth;
 use crate::trouble::Trouble;
 
 /// The detail that says the server saw the credentials and refused them.
@@ -21,19 +23,52 @@ enum Mechanism {
     Login,
 }
 
+/// The longest command that is sent with its initial response (RFC 4954, section 4: the limit of 512 holds).
+const MOST: usize = 500;
+
+/// What is about to be shown.
+pub(super) enum Ready<'a> {
+    /// Name and password.
+    Password(&'a str, &'a SecretString),
+    /// By which mechanism, the response, and the token that is in it.
+    Token { mechanism: oauth::Mechanism, response: SecretString, token: SecretString },
+}
+
+/// Makes ready what is shown: a token may have to be fetched first.
+///
+/// # Errors
+/// Those of [`oauth::Tokens::token`]; class `auth` with the detail `no_mechanism`.
+pub(super) async fn ready<'a>(
+    credentials: &'a Credentials,
+    offered: &[String],
+) -> Result<Ready<'a>, Trouble> {
+    let username = &credentials.username;
+    match &credentials.proof {
+        Proof::Password(password) => Ok(Ready::Password(username, password)),
+        Proof::Token(tokens) => {
+            let offers = |name: &str| offered.iter().any(|offer| offer == name);
+            let mechanism = oauth::Mechanism::choose(tokens.mechanism(), offers)
+                .ok_or_else(|| no_mechanism(offered, "OAUTHBEARER or XOAUTH2"))?;
+            let token = tokens.token(Stage::Auth).await?;
+            Ok(Ready::Token { mechanism, response: mechanism.response(username, &token), token })
+        }
+    }
+}
+
 /// Signs in.
 ///
 /// # Errors
 /// Class `auth` with the detail `no_mechanism` or `credentials_refused`; `temporary` where the server
 /// cannot decide now. Only `credentials_refused` is a failed login in the sense of invariant I14.
-pub(super) async fn sign_in(
-    wire: &mut Wire,
-    credentials: &Credentials,
-    offered: &[String],
-) -> Result<(), Trouble> {
+pub(super) async fn sign_in(wire: &mut Wire, ready: &Ready<'_>, offered: &[String]) -> Result<(), Trouble> {
+    let (username, password) = match ready {
+        Ready::Password(username, password) => (*username, password.expose_secret()),
+        Ready::Token { mechanism, response, token } => {
+            return say_token(wire, *mechanism, response, token).await;
+        }
+    };
     let mechanism = choose(offered)?;
-    let password = credentials.password.expose_secret();
-    if credentials.username.contains('\0') || password.contains('\0') {
+    if username.contains('\0') || password.contains('\0') {
         return Err(Trouble::new(
             Stage::Auth,
             Class::Own,
@@ -41,7 +76,7 @@ pub(super) async fn sign_in(
             "there is a NUL in the credentials",
         ));
     }
-    let plain = base64(&[b"\0", credentials.username.as_bytes(), b"\0", password.as_bytes()]);
+    let plain = base64(&[b"\0", username.as_bytes(), b"\0", password.as_bytes()]);
     let login = base64(&[password.as_bytes()]);
     for secret in [&plain, &login, &Zeroizing::new(password.as_bytes().to_vec())] {
         wire.hide(secret.clone());
@@ -49,7 +84,7 @@ pub(super) async fn sign_in(
     let reply = match mechanism {
         Mechanism::Plain => say_plain(wire, &plain).await?,
         Mechanism::Login => {
-            let username = base64(&[credentials.username.as_bytes()]);
+            let username = base64(&[username.as_bytes()]);
             say_login(wire, &username, &login).await?
         }
     };
@@ -83,12 +118,51 @@ fn choose(offered: &[String]) -> Result<Mechanism, Trouble> {
     } else if has("LOGIN") {
         Ok(Mechanism::Login)
     } else {
-        let words = match offered {
-            [] => "the server offers no AUTH".to_owned(),
-            _ => format!("the server offers AUTH {}; PLAIN or LOGIN is needed", offered.join(" ")),
-        };
-        Err(Trouble::new(Stage::Auth, Class::Auth, "no_mechanism", words))
+        Err(no_mechanism(offered, "PLAIN or LOGIN"))
     }
+}
+
+fn no_mechanism(offered: &[String], needed: &str) -> Trouble {
+    let words = match offered {
+        [] => "the server offers no AUTH".to_owned(),
+        _ => format!("the server offers AUTH {}; {needed} is needed", offered.join(" ")),
+    };
+    Trouble::new(Stage::Auth, Class::Auth, "no_mechanism", words)
+}
+
+/// A refused token is explained by a challenge, which must be answered before the refusal comes.
+async fn say_token(
+    wire: &mut Wire,
+    mechanism: oauth::Mechanism,
+    response: &SecretString,
+    token: &SecretString,
+) -> Result<(), Trouble> {
+    let encoded = base64(&[response.expose_secret().as_bytes()]);
+    for secret in [&encoded, &Zeroizing::new(token.expose_secret().as_bytes().to_vec())] {
+        wire.hide(secret.clone());
+    }
+    let name = mechanism.name();
+    let mut command = Zeroizing::new(Vec::with_capacity(name.len() + encoded.len() + 16));
+    command.extend_from_slice(format!("AUTH {name}").as_bytes());
+    let in_one = command.len() + encoded.len() < MOST;
+    if in_one {
+        command.push(b' ');
+        command.extend_from_slice(&encoded);
+    }
+    let mut reply = wire.command("a reply to AUTH", &command).await?;
+    if reply.code == 334 && !in_one {
+        reply = wire.command("a reply to the token", &encoded).await?;
+    }
+    let mut reason = None;
+    if reply.code == 334 {
+        reason = reply.lines().next().map(|line| String::from_utf8_lossy(line).into_owned());
+        reply = wire.command("the refusal", mechanism.acknowledgement().as_bytes()).await?;
+    }
+    if reply.code / 100 == 2 {
+        return Ok(());
+    }
+    let trouble = refusal(&reply);
+    Err(reason.map_or(trouble.clone(), |reason| oauth::with_reason(trouble, &reason)))
 }
 
 fn refusal(reply: &Reply) -> Trouble {

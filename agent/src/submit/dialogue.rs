@@ -10,9 +10,11 @@ use mailsonar_protocol::{Acceptance, Class, Peer, Stage, StageTime};
 
 use super::wire::Wire;
 use super::{
-    Ending, Letter, Limits, Shown, SignIn, SignedIn, Submitted, Target, TlsMode, auth, letter, queue_id,
+    Ending, Letter, Limits, Proof, Shown, SignIn, SignedIn, Submitted, Target, TlsMode, auth, letter,
+    queue_id,
 };
 use crate::net::{BoxedStream, Network};
+use crate::oauth::TOKEN_REFUSED;
 use crate::tls::{Policy, TlsReport, Trust, handshake};
 use crate::trouble::Trouble;
 
@@ -93,13 +95,21 @@ impl<'a> Dialogue<'a> {
     ) -> Result<(), Trouble> {
         // Waiting for leave is not the server's time.
         sign_in.usher.admit().await?;
-        let work = async |wire: &mut Wire| auth::sign_in(wire, sign_in.credentials, offered).await;
-        let done = self.times.timed_on(wire, Stage::Auth, self.limits.auth, work).await;
+        let done = match Box::pin(auth::ready(sign_in.credentials, offered)).await {
+            Ok(ready) => {
+                let work = async |wire: &mut Wire| auth::sign_in(wire, &ready, offered).await;
+                self.times.timed_on(wire, Stage::Auth, self.limits.auth, work).await
+            }
+            Err(trouble) => Err(trouble),
+        };
         let how = match &done {
             Ok(()) => SignedIn::Taken,
-            Err(trouble) if trouble.detail == auth::REFUSED => SignedIn::Refused,
+            Err(trouble) if matches!(trouble.detail, auth::REFUSED | TOKEN_REFUSED) => SignedIn::Refused,
             Err(_) => SignedIn::Undecided,
         };
+        if let (SignedIn::Refused, Proof::Token(tokens)) = (how, &sign_in.credentials.proof) {
+            tokens.discard().await;
+        }
         sign_in.usher.report(how).await;
         done
     }

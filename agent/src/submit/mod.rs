@@ -23,6 +23,7 @@ mod wire;
 mod tests;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -31,6 +32,7 @@ use mailsonar_protocol::{Acceptance, Peer, StageTime, Text};
 use secrecy::SecretString;
 
 use crate::net::Network;
+use crate::oauth::Tokens;
 use crate::tls::Trust;
 use crate::trouble::Trouble;
 
@@ -53,8 +55,17 @@ pub enum TlsMode {
 pub struct Credentials {
     /// The name.
     pub username: String,
-    /// The password; never in logs, words or `Debug`.
-    pub password: SecretString,
+    /// What shows that it is them.
+    pub proof: Proof,
+}
+
+/// What shows who signs in; never in logs, words or `Debug`.
+#[derive(Debug, Clone)]
+pub enum Proof {
+    /// A password.
+    Password(SecretString),
+    /// An access token (RFC 7628), fetched when it is needed.
+    Token(Arc<Tokens>),
 }
 
 /// Who signs in, and by whose leave.

@@ -13,7 +13,7 @@ use crate::{
     fault::{Fault, Stage},
     listen::secure,
     meet::End,
-    smtp::plain,
+    smtp::{REFUSED_TOKEN, bearer, plain},
     truth::Login,
 };
 
@@ -28,7 +28,9 @@ impl Session {
         if self.account.is_some() {
             format!("{ALWAYS} {}", known())
         } else if self.tls {
-            format!("{ALWAYS} {} AUTH=PLAIN", known())
+            let tokens = self.world.provider_of(self.line.host).mailboxes.takes_tokens();
+            let more = if tokens { " AUTH=XOAUTH2 AUTH=OAUTHBEARER" } else { "" };
+            format!("{ALWAYS} {} AUTH=PLAIN{more}", known())
         } else if self.tls_withheld() {
             format!("{ALWAYS} LOGINDISABLED")
         } else {
@@ -58,6 +60,11 @@ impl Session {
             return "NO [PRIVACYREQUIRED] Use STARTTLS first".to_owned();
         }
         let granted = self.world.provider_of(self.line.host).mailboxes.admits(name, password);
+        self.let_in(name, granted)
+    }
+
+    /// What is answered to somebody who showed who he is, or did not.
+    fn let_in(&mut self, name: &str, granted: bool) -> Tagged {
         self.world.truth.login(Login {
             at: self.world.clock.now(),
             account: name.to_owned(),
@@ -76,7 +83,8 @@ impl Session {
         mechanism: &AuthMechanism<'_>,
         initial: Option<Secret<Cow<'static, [u8]>>>,
     ) -> Result<Tagged, End> {
-        if *mechanism != AuthMechanism::Plain {
+        let by_token = matches!(mechanism, AuthMechanism::XOAuth2 | AuthMechanism::OAuthBearer);
+        if *mechanism != AuthMechanism::Plain && !by_token {
             return Ok("NO [CANNOT] Mechanism not supported".to_owned());
         }
         let response = if let Some(initial) = initial {
@@ -86,10 +94,29 @@ impl Session {
             let line = self.wire.line(LINE).await?.ok_or(End::Close)?;
             STANDARD.decode(line.trim_ascii()).ok()
         };
+        if by_token {
+            return self.log_in_by_token(response.as_deref()).await;
+        }
         Ok(match response.as_deref().and_then(plain) {
             Some((name, password)) => self.log_in(&name, &password),
             None => "BAD Cannot decode the credentials".to_owned(),
         })
+    }
+
+    /// A refusal is explained first, and the explanation must be answered (RFC 7628, section 3.2.3).
+    async fn log_in_by_token(&mut self, response: Option<&[u8]>) -> Result<Tagged, End> {
+        let Some((name, token)) = response.and_then(bearer) else {
+            return Ok("BAD Cannot decode the credentials".to_owned());
+        };
+        if self.account.is_some() || !self.tls {
+            return Ok("NO [PRIVACYREQUIRED] Not now".to_owned());
+        }
+        let granted = self.world.provider_of(self.line.host).mailboxes.admits_token(&name, &token);
+        if !granted {
+            self.send(&format!("+ {}", STANDARD.encode(REFUSED_TOKEN))).await?;
+            self.wire.line(LINE).await?.ok_or(End::Close)?;
+        }
+        Ok(self.let_in(&name, granted))
     }
 
     fn tls_withheld(&self) -> bool {

@@ -1,7 +1,7 @@
-//! AUTH PLAIN and AUTH LOGIN (RFC 4954).
+//! AUTH PLAIN and AUTH LOGIN (RFC 4954), XOAUTH2 and OAUTHBEARER (RFC 7628).
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use smtp_proto::{AUTH_LOGIN, AUTH_PLAIN};
+use smtp_proto::{AUTH_LOGIN, AUTH_OAUTHBEARER, AUTH_PLAIN, AUTH_XOAUTH2};
 
 use super::{LINE, is_submission, session::Session};
 use crate::{fault::Stage, meet::End, truth::Login};
@@ -20,6 +20,9 @@ impl Session {
         if self.account.is_some() {
             return self.reply("503 5.5.1 Already authenticated").await;
         }
+        if matches!(mechanism, AUTH_XOAUTH2 | AUTH_OAUTHBEARER) {
+            return self.auth_by_token(initial).await;
+        }
         let credentials = match mechanism {
             AUTH_PLAIN => self.ask("", initial).await?.and_then(|answer| plain(&answer)),
             AUTH_LOGIN => self.login(initial).await?,
@@ -36,6 +39,22 @@ impl Session {
             granted,
         });
         if !granted {
+            return self.reply("535 5.7.8 Authentication credentials invalid").await;
+        }
+        self.account = Some(name);
+        self.reply("235 2.7.0 Authentication successful").await
+    }
+
+    /// A refusal is explained first, and the explanation must be answered (RFC 7628, section 3.2.3).
+    async fn auth_by_token(&mut self, initial: &str) -> Result<(), End> {
+        let Some((name, token)) = self.ask("", initial).await?.and_then(|answer| bearer(&answer)) else {
+            return self.reply("501 5.5.2 Cannot decode the credentials").await;
+        };
+        let granted = self.world.provider_of(self.line.host).mailboxes.admits_token(&name, &token);
+        let (at, host) = (self.world.clock.now(), self.host_name());
+        self.world.truth.login(Login { at, account: name.clone(), host, granted });
+        if !granted {
+            self.ask(&STANDARD.encode(REFUSED_TOKEN), "").await?;
             return self.reply("535 5.7.8 Authentication credentials invalid").await;
         }
         self.account = Some(name);
@@ -68,9 +87,30 @@ pub(crate) fn plain(response: &[u8]) -> Option<(String, String)> {
     parts.next().is_none().then(|| (name.to_owned(), password.to_owned()))
 }
 
+/// Why a token is refused, in JSON (RFC 7628, section 3.2.2).
+pub(crate) const REFUSED_TOKEN: &str = r#"{"status":"invalid_token","scope":"mail"}"#;
+
+/// Name and token out of an XOAUTH2 or OAUTHBEARER response.
+pub(crate) fn bearer(response: &[u8]) -> Option<(String, String)> {
+    let text = std::str::from_utf8(response).ok()?;
+    let mut parts = text.split('\x01');
+    let first = parts.next()?;
+    let name = first.strip_prefix("user=").or_else(|| first.strip_prefix("n,a=")?.strip_suffix(','))?;
+    let token = parts.find_map(|part| part.strip_prefix("auth=Bearer "))?;
+    Some((name.replace("=2C", ",").replace("=3D", "="), token.to_owned()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_token_comes_in_two_wrappings() {
+        let expected = Some(("a=b@x.example".to_owned(), "ya29".to_owned()));
+        assert_eq!(bearer(b"user=a=b@x.example\x01auth=Bearer ya29\x01\x01"), expected);
+        assert_eq!(bearer(b"n,a=a=3Db@x.example,\x01host=h\x01auth=Bearer ya29\x01\x01"), expected);
+        assert_eq!(bearer(b"user=a\x01\x01"), None);
+    }
 
     #[test]
     fn a_plain_response_has_three_parts() {

@@ -6,7 +6,7 @@ mod auth;
 mod session;
 mod transaction;
 
-pub(crate) use auth::plain;
+pub(crate) use auth::{REFUSED_TOKEN, bearer, plain};
 
 use smtp_proto::Request;
 

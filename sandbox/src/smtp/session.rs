@@ -1,8 +1,8 @@
 //! One SMTP connection: its state, its greeting words, TLS, and the way every reply goes.
 
 use smtp_proto::{
-    AUTH_LOGIN, AUTH_PLAIN, EXT_8BIT_MIME, EXT_AUTH, EXT_ENHANCED_STATUS_CODES, EXT_PIPELINING, EXT_SIZE,
-    EXT_START_TLS, EhloResponse,
+    AUTH_LOGIN, AUTH_OAUTHBEARER, AUTH_PLAIN, AUTH_XOAUTH2, EXT_8BIT_MIME, EXT_AUTH,
+    EXT_ENHANCED_STATUS_CODES, EXT_PIPELINING, EXT_SIZE, EXT_START_TLS, EhloResponse,
 };
 
 use super::is_submission;
@@ -91,6 +91,9 @@ impl Session {
         if is_submission(self.line.service) && self.tls {
             response.capabilities |= EXT_AUTH;
             response.auth_mechanisms = AUTH_PLAIN | AUTH_LOGIN;
+            if self.world.provider_of(self.line.host).mailboxes.takes_tokens() {
+                response.auth_mechanisms |= AUTH_XOAUTH2 | AUTH_OAUTHBEARER;
+            }
         }
         let mut right = Vec::new();
         response.write(&mut right)?;

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use mailsonar_protocol::Stage;
+use mailsonar_protocol::{Class, Stage};
 use secrecy::SecretString;
 use tracing::field::{Field, Visit};
 use tracing_subscriber::layer::SubscriberExt;
@@ -12,6 +12,8 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use super::fake::{Server, kind};
 use crate::imap::{Greeting, Limits, Session, starttls};
+use crate::oauth::Mechanism;
+use crate::trouble::Trouble;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -216,4 +218,36 @@ async fn no_secret_is_logged_or_quoted_even_if_the_server_echoes_it() {
         }
     }
     assert!(logged.0.lock().unwrap().contains("decode: input"), "async-imap logs what it reads");
+}
+
+async fn token_on(capabilities: &str, script: &str, mechanism: Mechanism) -> Result<(), Trouble> {
+    let server = Server::new(&greeting_with(capabilities)).then(script);
+    let (session, played) = server.open_with(Limits::default()).await;
+    let mut session = session.expect("the greeting is fine");
+    let ended = session.login_by_token("me", &SecretString::from("ya29"), mechanism).await;
+    drop(session);
+    if ended.is_err() {
+        played.await.expect("the client kept to the script");
+    }
+    ended
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_signs_in_or_the_provider_says_why_not() {
+    let good = "S: M2 OK in\nC: M3 CAPABILITY\nS: * CAPABILITY IMAP4rev1 IDLE\nS: M3 OK done";
+    let xoauth2 = "dXNlcj1tZQFhdXRoPUJlYXJlciB5YTI5AQE=";
+    let bearer = "bixhPW1lLAFhdXRoPUJlYXJlciB5YTI5AQE=";
+    let at_once = format!("C: M2 AUTHENTICATE XOAUTH2 {xoauth2}\n{good}");
+    token_on("AUTH=XOAUTH2 SASL-IR", &at_once, Mechanism::Xoauth2).await.unwrap();
+    let asked = format!("C: M2 AUTHENTICATE OAUTHBEARER\nS: +\nC: {bearer}\n{good}");
+    token_on("AUTH=OAUTHBEARER", &asked, Mechanism::Oauthbearer).await.unwrap();
+    // {"status":"401"}
+    let reason = "S: + eyJzdGF0dXMiOiI0MDEifQ==";
+    let refused = format!(
+        "C: M2 AUTHENTICATE OAUTHBEARER {bearer}\n{reason}\nC: AQ==\nS: M2 NO [AUTHENTICATIONFAILED] ya29"
+    );
+    let trouble = token_on("AUTH=OAUTHBEARER SASL-IR", &refused, Mechanism::Oauthbearer).await.unwrap_err();
+    assert_eq!((trouble.class, trouble.detail), (Class::Auth, "credentials_refused"));
+    let words = trouble.words.as_str();
+    assert!(words.ends_with(r#"it says: {"status":"401"}"#) && !words.contains("ya29"), "{words}");
 }

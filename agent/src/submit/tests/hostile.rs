@@ -172,7 +172,8 @@ async fn a_password_repeated_much_later_is_hidden_too() {
 
 #[test]
 fn credentials_do_not_show_themselves() {
-    let credentials = Credentials { username: "probe".into(), password: SecretString::from(PASSWORD) };
+    let credentials =
+        Credentials { username: "probe".into(), proof: Proof::Password(SecretString::from(PASSWORD)) };
     assert!(!format!("{credentials:?}").contains(PASSWORD));
 }
 

@@ -3,6 +3,7 @@
 mod hostile;
 mod plain;
 mod secure;
+mod token;
 
 use std::collections::VecDeque;
 use std::io;
@@ -20,7 +21,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::Instant;
 
 use super::{
-    Credentials, Ending, Letter, Limits, SignIn, SignedIn, Submitted, Target, TlsMode, Usher, submit,
+    Credentials, Ending, Letter, Limits, Proof, SignIn, SignedIn, Submitted, Target, TlsMode, Usher, submit,
 };
 use crate::net::{BoxedStream, Network};
 use crate::trouble::Trouble;
@@ -162,7 +163,8 @@ impl Case {
     }
 
     fn signed_in(tls: TlsMode) -> Self {
-        let credentials = Credentials { username: "probe".into(), password: SecretString::from(PASSWORD) };
+        let credentials =
+            Credentials { username: "probe".into(), proof: Proof::Password(SecretString::from(PASSWORD)) };
         Self { tls, credentials: Some(credentials), ..Self::plain() }
     }
 
