@@ -4,6 +4,7 @@
 //! A refused request for a token is a refused sign-in, and the caller's breaker counts it as one. Knows
 //! HTTP; knows neither SMTP nor IMAP. Secrets are nowhere but in the request.
 
+use std::fmt::Write as _;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -292,11 +293,11 @@ impl Tokens {
 }
 
 /// Adds to a refusal what the server's challenge says of it, which is base64.
-pub fn with_reason(trouble: Trouble, challenge: &str) -> Trouble {
+pub fn with_reason(trouble: &Trouble, challenge: &str) -> Trouble {
     let reason =
         STANDARD.decode(challenge.trim()).map_or_else(|_| Text::new(challenge), |b| Text::from_bytes(&b));
     let words = format!("{}; it says: {reason}", trouble.words);
-    Trouble { words: words.into(), ..trouble }
+    Trouble { words: words.into(), ..trouble.clone() }
 }
 
 /// `application/x-www-form-urlencoded`: all but the plainest characters as their bytes.
@@ -312,7 +313,8 @@ fn encoded(form: &[(&str, &str)]) -> String {
             if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
                 text.push(char::from(byte));
             } else {
-                text.push_str(&format!("%{byte:02X}"));
+                // Writing to a `String` cannot fail.
+                let _ = write!(text, "%{byte:02X}");
             }
         }
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use lettre::Address;
 use mailsonar_protocol::{AccountName, ServiceName};
-use mailsonar_settings::{Secret, SecretSource};
+use mailsonar_settings::SecretSource;
 
 use super::meaning::{MX, Reader, is_host, is_loopback};
 use super::settings::{AccountSettings, EndpointSettings, EndpointTls, OauthSettings, Settings};
@@ -169,19 +169,18 @@ impl Reader<'_> {
             self.fault(key, "nothing to ask for a token with", remedy);
             return None;
         }
+        let [client_secret, refresh_token] = [client_secret, refresh_token].map(|source| {
+            if source.is_given() { self.secret(key, &source).map(Some).ok_or(()) } else { Ok(None) }
+        });
         let config = oauth::Config {
             token_url,
             client_id: oauth.client_id.clone(),
-            client_secret: self.optional_secret(key, &client_secret)?,
-            refresh_token: self.optional_secret(key, &refresh_token)?,
+            client_secret: client_secret.ok()?,
+            refresh_token: refresh_token.ok()?,
             scope: oauth.scope.clone(),
             mechanism: oauth.mechanism,
         };
         Some(Proof::Token(Arc::new(Tokens::new(config, self.clock.clone()))))
-    }
-
-    fn optional_secret(&mut self, key: &str, source: &SecretSource<'_>) -> Option<Option<Secret>> {
-        if source.is_given() { self.secret(key, source).map(Some) } else { Some(None) }
     }
 
     fn provider(

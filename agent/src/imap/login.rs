@@ -80,7 +80,7 @@ impl Session {
         let Some(challenge) = self.finish_or_challenge(STAGE, &tag).await? else { return Ok(()) };
         self.write(STAGE, format!("{}\r\n", mechanism.acknowledgement()).as_bytes()).await?;
         let ended = self.finish(STAGE, &tag, |_| {}).await;
-        ended.map_err(|trouble| oauth::with_reason(trouble, &challenge))
+        ended.map_err(|trouble| oauth::with_reason(&trouble, &challenge))
     }
 
     /// AUTHENTICATE PLAIN, with the initial response (RFC 4959) if the server takes it.

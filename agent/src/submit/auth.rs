@@ -162,7 +162,10 @@ async fn say_token(
         return Ok(());
     }
     let trouble = refusal(&reply);
-    Err(reason.map_or(trouble.clone(), |reason| oauth::with_reason(trouble, &reason)))
+    Err(match reason {
+        Some(reason) => oauth::with_reason(&trouble, &reason),
+        None => trouble,
+    })
 }
 
 fn refusal(reply: &Reply) -> Trouble {

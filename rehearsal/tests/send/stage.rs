@@ -130,10 +130,8 @@ impl Stage {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
-        match tokio::time::timeout(PATIENCE, found).await {
-            Ok(found) => found,
-            Err(_) => panic!("waited in vain for {what}: {:#?}", self.revisions().last()),
-        }
+        let found = tokio::time::timeout(PATIENCE, found).await;
+        found.unwrap_or_else(|_| panic!("waited in vain for {what}: {:#?}", self.revisions().last()))
     }
 
     /// Waits until a revision is like this.
