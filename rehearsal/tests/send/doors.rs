@@ -77,8 +77,8 @@ async fn a_new_set_of_mx_hosts_and_a_new_banner_are_told_with_the_next_probe() {
     stage.sandbox.faults().add(Rule::new(Fault::StaleMx).service(Service::Dns).provider("acme.example"));
     let change = |what: &'static str| {
         stage.until(what, move |revisions| {
-            let changes = revisions.iter().flat_map(|record| &record.handover.changes);
-            changes.cloned().find(|change| change.what.as_str() == what)
+            let mut changes = revisions.iter().flat_map(|record| &record.handover.changes);
+            changes.find(|change| change.what.as_str() == what).cloned()
         })
     };
     let mx = change("mx").await;

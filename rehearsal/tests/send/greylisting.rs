@@ -46,7 +46,7 @@ async fn greylisting_is_waited_out_at_the_same_door_and_recognised() {
     assert!(delivered.verdict.reason.as_str().contains("greylisted before"));
     let is_confirmed = |record: &mailsonar_protocol::Record| record.confirmation;
     stage.revision("a confirmation that was not put off until then", is_confirmed).await;
-    assert_eq!(delivered.handover.site.as_ref().map(|site| site.as_str()), Some("east"));
+    assert_eq!(delivered.handover.site.as_ref().map(mailsonar_protocol::Text::as_str), Some("east"));
 }
 
 #[tokio::test]
