@@ -208,3 +208,51 @@ async fn nothing_is_deleted_in_a_folder_that_is_not_open() {
     drop(session);
     played.await.expect("nothing came");
 }
+
+/// Legal answers to one FETCH, each in a manner that some server has; written after their documentation.
+#[tokio::test(start_paused = true)]
+async fn a_header_is_read_in_every_servers_manner() {
+    let tag = "X-Mailsonar-Probe: a\r\n\r\n";
+    let date = "INTERNALDATE \"24-Nov-2026 06:00:00 +0100\"";
+    let table = [
+        (
+            "flags first, the section's names in capitals",
+            format!(
+                "* 1 FETCH (FLAGS (\\Seen $X) UID 12 {date} RFC822.SIZE 9 BODY[HEADER.FIELDS (X-MAILSONAR-PROBE SUBJECT)]<0> {{24}}\r\n{tag})\r\n"
+            ),
+        ),
+        (
+            "the names quoted, the size last",
+            format!(
+                "* 1 FETCH (BODY[HEADER.FIELDS (\"X-Mailsonar-Probe\" \"Subject\")]<0> {{24}}\r\n{tag} UID 12 {date} RFC822.SIZE 9)\r\n"
+            ),
+        ),
+        (
+            "MODSEQ in between",
+            format!(
+                "* 1 FETCH (UID 12 MODSEQ (7) {date} RFC822.SIZE 9 BODY[HEADER.FIELDS (Subject)]<0> {{24}}\r\n{tag})\r\n"
+            ),
+        ),
+        (
+            "a warning and news before it",
+            format!(
+                "* NO [ALERT] 95% of your quota is used\r\n* OK [HIGHESTMODSEQ 9] so high\r\n* 4 EXISTS\r\n* 1 RECENT\r\n* 1 FETCH (UID 12 {date} RFC822.SIZE 9 BODY[HEADER.FIELDS (Subject)]<0> {{24}}\r\n{tag})\r\n"
+            ),
+        ),
+        (
+            "flags of another on their own",
+            format!(
+                "* 3 FETCH (FLAGS (\\Recent))\r\n* 1 FETCH (UID 12 {date} RFC822.SIZE 9 BODY[HEADER.FIELDS (Subject)]<0> {{24}}\r\n{tag})\r\n* 1 FETCH (FLAGS ())\r\n"
+            ),
+        ),
+    ];
+    for (manner, answer) in table {
+        let server =
+            Server::new(&format!("C: M3 UID FETCH 12:* {HEADERS}")).send(answer).send("M3 OK done\r\n");
+        let (mut session, _, _played) = selected_on(server).await;
+        let rows =
+            session.fetch_headers_from(12).await.unwrap_or_else(|trouble| panic!("{manner}: {trouble:?}"));
+        let [row] = rows.as_slice() else { panic!("{manner}: {rows:?}") };
+        assert_eq!((row.uid, row.header.as_slice()), (12, tag.as_bytes()), "{manner}");
+    }
+}
