@@ -26,6 +26,7 @@ pub struct Asks {
 struct Open {
     wanted: BTreeMap<AgentName, BTreeSet<RouteName>>,
     asked_at: BTreeMap<(AgentName, RouteName), Timestamp>,
+    closed: bool,
 }
 
 impl Asks {
@@ -55,6 +56,12 @@ impl Asks {
         routes.into_iter().collect()
     }
 
+    /// Holds nobody any more: the collector ends.
+    pub fn close(&self) {
+        self.open().closed = true;
+        self.bell.notify_waiters();
+    }
+
     /// Waits until something is asked of this agent, but no longer than so long.
     pub async fn wait(&self, agent: &AgentName, longest: Duration) {
         let asked = async {
@@ -62,7 +69,8 @@ impl Asks {
                 let rung = self.bell.notified();
                 tokio::pin!(rung);
                 rung.as_mut().enable();
-                if self.open().wanted.contains_key(agent) {
+                let is_done = |open: &Open| open.closed || open.wanted.contains_key(agent);
+                if is_done(&self.open()) {
                     return;
                 }
                 rung.await;

@@ -109,6 +109,7 @@ pub async fn serve_on(
         }
     }
     info!("ending");
+    collector.inner.asks.close();
     let _ = tell.send(());
     if tokio::time::timeout(GOODBYE, &mut serving).await.is_err() {
         serving.abort();

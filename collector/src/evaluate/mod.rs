@@ -2,8 +2,10 @@
 //! come out. No clock, no store, no network is known here.
 //!
 //! Each service has two legs, `send` and `receive`; `votes` says which probe speaks for which.
-//! `vantage` leaves out agents that cannot be believed, `leg` asks the regions that are left, and
-//! `words` says it so that a person understands it at three in the morning.
+//! `vantage` leaves out agents that cannot be believed, `hosts` single MX hosts, and `leg` asks the regions
+//! that are left. `overdue` knows what takes too long, `suspicion` asks for second views, `blame` says who
+//! it is, `course` (with `backlog` and `failover`) follows an open incident to its end, `findings` and
+//! `states` tell the rest, and `words` says it so that a person understands it at three in the morning.
 //!
 //! Only the order in which probes *started* counts, never the order in which verdicts came in: a
 //! late verdict on an old probe is no new failure.
