@@ -7,6 +7,7 @@
 
 mod campaign;
 mod checkout;
+mod dashboards;
 mod house;
 mod licences;
 mod packages;
@@ -46,6 +47,11 @@ const TASKS: &[Task] = &[
         name: "advisories",
         what: "ask the RustSec database about the dependencies (needs the network)",
         run: licences::advisories,
+    },
+    Task {
+        name: "dashboards",
+        what: "draw every dashboard in a browser, with Grafana's own components (needs npm's packages)",
+        run: dashboards::run,
     },
     Task {
         name: "campaign",

@@ -52,6 +52,12 @@ const STEPS: &[Step] = &[
         limit: Duration::from_mins(20),
     },
     Step {
+        name: "dashboards",
+        words: &["cargo", "xtask", "dashboards"],
+        env: &[],
+        limit: Duration::from_mins(20),
+    },
+    Step {
         name: "licences",
         words: &["cargo", "xtask", "licences"],
         env: &[],
@@ -71,7 +77,7 @@ pub(crate) fn run(checkout: &Checkout, _: &[String]) -> Result<()> {
     let started = clock.now();
     let mut tests = Tally::default();
     for step in STEPS {
-        print!("{:<9}", step.name);
+        print!("{:<10}", step.name);
         std::io::stdout().flush()?;
         let ran = step.run(&checkout.root, &logs, &clock)?;
         println!(" {:>7.1} s  {}", ran.seconds, word(&ran.verdict));

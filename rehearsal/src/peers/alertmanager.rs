@@ -1,4 +1,4 @@
-//! A real Alertmanager, alone or in a cluster, that notifies nobody.
+//! A real Alertmanager, alone or in a cluster, that notifies nobody unless it is told whom.
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -32,12 +32,21 @@ pub struct Alertmanager {
 impl Alertmanager {
     /// Starts one, as a peer of these.
     pub fn start(peers: &[&Self]) -> Result<Self> {
-        require(Path::new(ALERTMANAGER), "prometheus-alertmanager")?;
-        let dir = tempfile::Builder::new().prefix("ms-alertmanager-").tempdir()?;
-        let configuration = dir.path().join("alertmanager.json");
         let silent =
             serde_json::json!({ "route": { "receiver": "nobody" }, "receivers": [{ "name": "nobody" }] });
-        fs::write(&configuration, silent.to_string())?;
+        Self::with(&silent.to_string(), peers)
+    }
+
+    /// Starts one alone, with this configuration (YAML).
+    pub fn start_telling(configured: &str) -> Result<Self> {
+        Self::with(configured, &[])
+    }
+
+    fn with(configured: &str, peers: &[&Self]) -> Result<Self> {
+        require(Path::new(ALERTMANAGER), "prometheus-alertmanager")?;
+        let dir = tempfile::Builder::new().prefix("ms-alertmanager-").tempdir()?;
+        let configuration = dir.path().join("alertmanager.yml");
+        fs::write(&configuration, configured)?;
         let free = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr();
         let (address, cluster) = (free()?, free()?);
         let mut command = Command::new(ALERTMANAGER);

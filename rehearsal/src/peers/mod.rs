@@ -1,4 +1,4 @@
-//! What surrounds the house in production: Prometheus, the receivers of pages, the processes
+//! What surrounds the house in production: Prometheus, Alertmanager, the receivers of pages, the processes
 //! themselves, and the wire between them.
 //!
 //! Everything here blocks or has threads of its own, and ends with its value.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use std::{fs, iter};
 
 use anyhow::{Context, Result, bail};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::http;
@@ -35,18 +35,37 @@ impl Prometheus {
     /// Starts one that scrapes `/metrics` of these targets and evaluates these rule files, each every
     /// second.
     pub fn start(targets: &[SocketAddr], rules: &[&Path]) -> Result<Self> {
+        Self::with(&configure(targets, rules, None)?, targets.len(), None)
+    }
+
+    /// As [`Self::start`]; what its rules raise, it tells this Alertmanager.
+    pub fn start_telling(targets: &[SocketAddr], rules: &[&Path], alertmanager: SocketAddr) -> Result<Self> {
+        Self::with(&configure(targets, rules, Some(alertmanager))?, targets.len(), None)
+    }
+
+    /// Starts one that scrapes nothing, over a storage that is there already.
+    pub fn over(storage: &Path) -> Result<Self> {
+        Self::with(&configure(&[], &[], None)?, 0, Some(storage))
+    }
+
+    fn with(configured: &str, targets: usize, storage: Option<&Path>) -> Result<Self> {
         require(Path::new(PROMETHEUS), "prometheus")?;
         let dir = tempfile::Builder::new().prefix("ms-prometheus-").tempdir()?;
         let configuration = dir.path().join("prometheus.json");
-        fs::write(&configuration, configure(targets, rules)?)?;
+        fs::write(&configuration, configured)?;
+        let storage = storage.map_or_else(|| dir.path().join("data"), Path::to_owned);
         let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
         let mut command = Command::new(PROMETHEUS);
         command
             .arg(format!("--config.file={}", configuration.display()))
-            .arg(format!("--storage.tsdb.path={}", dir.path().join("data").display()))
+            .arg(format!("--storage.tsdb.path={}", storage.display()))
+            // it says again at once what an Alertmanager that it had not found yet has missed
+            .arg("--rules.alert.resend-delay=1s")
+            // what it is given may be of any age
+            .arg("--storage.tsdb.retention.time=100y")
             .arg(format!("--web.listen-address={address}"));
         let process = Process::spawn("prometheus", &mut command, dir.path())?;
-        let prometheus = Self { address, targets: targets.len(), process, dir };
+        let prometheus = Self { address, targets, process, dir };
         prometheus.wait_until_ready()?;
         Ok(prometheus)
     }
@@ -120,11 +139,14 @@ impl Prometheus {
 }
 
 /// JSON is YAML, so the configuration needs no template.
-fn configure(targets: &[SocketAddr], rules: &[&Path]) -> Result<String> {
+fn configure(targets: &[SocketAddr], rules: &[&Path], alertmanager: Option<SocketAddr>) -> Result<String> {
     let targets: Vec<String> = targets.iter().map(ToString::to_string).collect();
-    let configuration = serde_json::json!({
+    let configuration = json!({
         "global": { "scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s" },
         "rule_files": rules,
+        "alerting": {
+            "alertmanagers": alertmanager.map(|at| json!({ "static_configs": [{ "targets": [at.to_string()] }] })).as_slice(),
+        },
         "scrape_configs": [{ "job_name": "mailsonar", "static_configs": [{ "targets": targets }] }],
     });
     Ok(serde_json::to_string_pretty(&configuration)?)

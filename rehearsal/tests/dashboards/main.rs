@@ -1,7 +1,14 @@
-//! What lies in `dashboards/`, against the real programs that will read it: rules, routes, runbooks.
+//! What lies in `dashboards/`, against the real programs that will read it: rules, routes,
+//! runbooks, dashboards.
 
+#![allow(clippy::print_stdout, reason = "figures, for whoever runs it with --nocapture")]
+
+mod conventions;
 mod names;
+mod outage;
+mod preview;
 mod rules;
+mod thursday;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -9,16 +9,6 @@ use crate::repository;
 /// What a histogram is queried by.
 const OF_HISTOGRAMS: [&str; 3] = ["_bucket", "_sum", "_count"];
 
-/// Named by others' work and not registered yet. A name that is registered must leave this list.
-const COMING: [&str; 6] = [
-    "mailsonar_component_state",
-    "mailsonar_backlog_probes",
-    "mailsonar_backlog_oldest_seconds",
-    "mailsonar_backlog_drain_eta_seconds",
-    "mailsonar_slo_error_budget_remaining_ratio",
-    "mailsonar_slo_objective_ratio",
-];
-
 /// The names in `PromQL` that are metrics of ours: raw ones, and recorded ones (`level:metric:operation`).
 pub(crate) fn ours(promql: &str) -> BTreeSet<&str> {
     let inside = |c: char| c.is_ascii_alphanumeric() || "_:".contains(c);
@@ -33,7 +23,6 @@ pub(crate) fn unknown(promql: &str, recorded: &BTreeSet<String>) -> Vec<String> 
         registered.contains(name)
             || base(name).is_some_and(|base| registered.contains(&base))
             || recorded.contains(name)
-            || COMING.contains(&name)
     };
     ours(promql).into_iter().filter(|name| !known(name)).map(str::to_owned).collect()
 }
@@ -71,11 +60,4 @@ fn names_are_found_in_promql_and_a_wrong_one_is_seen() {
     assert_eq!(ours(query), BTreeSet::from(expected));
     assert_eq!(unknown(query, &BTreeSet::new()), ["lane:mailsonar_x:rate5m"]);
     assert_eq!(unknown("mailsonar_probe_total", &BTreeSet::new()), ["mailsonar_probe_total"]);
-}
-
-#[test]
-fn what_has_come_is_no_longer_coming() {
-    let registered = registered();
-    let here: Vec<_> = COMING.iter().filter(|name| registered.contains(**name)).collect();
-    assert!(here.is_empty(), "strike from COMING: {here:?}");
 }

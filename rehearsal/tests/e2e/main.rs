@@ -2,6 +2,7 @@
 
 #![allow(clippy::print_stdout, reason = "figures, for whoever runs it with --nocapture")]
 
+mod alerting;
 mod away;
 mod backlog;
 mod certificates;
