@@ -1,12 +1,12 @@
 //! From the file's words to what they mean: references followed, secrets fetched, contradictions
 //! refused, each problem placed at its key.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use mailsonar_clock::SharedClock;
-use mailsonar_protocol::{Direction, Text};
+use mailsonar_protocol::{Direction, ServiceName, Text};
 use mailsonar_settings::{Document, Problem, Problems, SecretSource};
 
 use super::settings::{CollectorSettings, Settings, SiteSettings};
@@ -160,6 +160,8 @@ impl Reader<'_> {
             let hint = "no control route (reference to reference): trouble of this agent's own network cannot be \
                         told from the service's as surely";
             self.warnings.push(hint.into());
+        } else {
+            self.warnings.extend(unproven(routes));
         }
     }
 
@@ -257,4 +259,32 @@ pub(super) fn is_host(text: &str) -> bool {
 
 pub(super) fn is_loopback(url: &reqwest::Url) -> bool {
     url.host_str().is_some_and(|host| host == "localhost" || host.starts_with("127.") || host == "[::1]")
+}
+
+/// References that several routes lean on, and no control route: were one in trouble, all of these routes
+/// would fail alike, and nothing would show that it is not the service's fault.
+fn unproven(routes: &[Arc<Route>]) -> Vec<String> {
+    let control = |route: &&Arc<Route>| route.card.direction == Direction::Control;
+    let proven: BTreeSet<&ServiceName> = routes
+        .iter()
+        .filter(control)
+        .flat_map(|route| std::iter::once(&route.card.service).chain(&route.card.reference))
+        .collect();
+    let mut leaning: BTreeMap<&ServiceName, Vec<&str>> = BTreeMap::new();
+    for route in routes.iter().filter(|route| !control(route)) {
+        if let Some(reference) = &route.card.reference {
+            leaning.entry(reference).or_default().push(route.card.route.as_str());
+        }
+    }
+    leaning
+        .into_iter()
+        .filter(|(reference, names)| names.len() > 1 && !proven.contains(reference))
+        .map(|(reference, names)| {
+            format!(
+                "routes {} lean on {reference}, which no control route proves: its trouble would look like the \
+                 service's",
+                names.join(" and ")
+            )
+        })
+        .collect()
 }

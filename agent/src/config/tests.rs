@@ -431,6 +431,10 @@ fn broken_toml_and_a_missing_file_are_named() {
 
 #[test]
 fn what_is_allowed_but_careless_is_warned_of() {
+    let unproven = "[references.third]\ndomains = [\"third.example\"]\n[accounts.third]\nreference = \"third\"\naddress = \"probe@third.example\"\n\
+        password_file = \"far.password\"\nsubmission = { host = \"smtp.third.example\", tls = \"tls\" }\n\
+        imap = { host = \"imap.third.example\", tls = \"tls\" }\n[routes.out]\nfrom = \"near\"\nto = \"third\"\n\
+        [routes.back]\nfrom = \"third\"\nto = \"near\"\n[routes.control]\n";
     let table: &[(&str, &str, &[&str])] = &[
         (
             "\"smtp.far.example\", tls = \"starttls\"",
@@ -450,6 +454,7 @@ fn what_is_allowed_but_careless_is_warned_of() {
         ("password_file = \"far.password\"", "password = \"hunter2\"", &["accounts.far", "password_file"]),
         ("token_file = \"token\"", "token = \"hunter2\"", &["collector", "token_file"]),
         ("[routes.control]\nfrom = \"far\"\nto = \"far\"\n", "", &["no control route", "as surely"]),
+        ("[routes.control]\n", unproven, &["routes back and out lean on third", "no control route"]),
     ];
     let place = Place::new();
     for (was, is, words) in table {

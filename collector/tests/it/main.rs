@@ -8,6 +8,7 @@ mod duties;
 mod harness;
 mod incidents;
 mod ingest;
+mod kills;
 mod metrics;
 mod notifiers;
 mod outbox;
