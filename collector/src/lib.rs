@@ -26,6 +26,7 @@ pub mod outbox;
 pub mod services;
 pub mod silence;
 mod stable;
+pub mod statement;
 pub mod store;
 
 use std::collections::BTreeMap;

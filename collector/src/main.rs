@@ -10,7 +10,7 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use mailsonar_clock::SystemClock;
+use mailsonar_clock::{Clock, SystemClock};
 use mailsonar_collector::notify::{Call, HttpPost, Page, Post};
 use mailsonar_collector::{Config, ingest, serve};
 use tokio::signal::unix::{SignalKind, signal};
@@ -51,6 +51,10 @@ enum Command {
         #[arg(long)]
         notifier: Option<String>,
     },
+    /// State what was promised against what was measured, for one period of a contract.
+    Statement(cli::statement::StatementArguments),
+    /// Check the evidence pack of a statement.
+    Verify(cli::statement::VerifyArguments),
     /// Make a new agent's or operator's token, and the line of configuration that knows it.
     Token,
     #[command(subcommand)]
@@ -89,6 +93,12 @@ async fn main() -> ExitCode {
             load(&path).map(|_| print("The configuration is good."))
         }
         Command::TestPage { config, notifier } => test_page(&config, notifier.as_deref()).await,
+        Command::Statement(asked) => cli::statement::statement(&asked, SystemClock::start().now())
+            .map(|told| print(&told))
+            .map_err(|error| complain(&format!("{error:#}"), FAILURE)),
+        Command::Verify(asked) => cli::statement::verify(&asked)
+            .map(|told| print(&told))
+            .map_err(|error| complain(&format!("{error:#}"), FAILURE)),
         Command::Token => {
             token();
             Ok(())

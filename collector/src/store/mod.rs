@@ -15,6 +15,7 @@ mod probes;
 mod sheets;
 mod silences;
 mod sketch;
+mod statement;
 mod sweep;
 mod tally;
 
@@ -36,6 +37,7 @@ pub use pages::Outage;
 pub use probes::{Cursor, InFlight, Merged, ProbeQuery, StoredProbe};
 pub use sheets::{Sheet, SheetLane, SheetQuery};
 pub use sketch::Sketch;
+pub use statement::StatementLine;
 pub use tally::{DAY_US, Day, QUARTER_US, Quarter};
 
 /// The schema, in the order it grew. A file that was released is never changed.
@@ -46,6 +48,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0004_sheets.sql"),
     include_str!("migrations/0005_pages_of_their_own.sql"),
     include_str!("migrations/0006_way.sql"),
+    include_str!("migrations/0007_statements.sql"),
 ];
 
 /// The schema's version from which on sheets are kept; an older store has them made once.

@@ -78,12 +78,13 @@ fn a_store_of_an_earlier_version_has_its_sheets_made_from_its_probes() {
             include_str!("../../src/store/migrations/0001_first.sql"),
             include_str!("../../src/store/migrations/0002_silences.sql")
         );
+        let columns = "id, revision, agent, region, service, route, direction, outcome, stage, class, reason, \
+                       peer, accepted, offset_us, started_at, due_at, visible_at, received_at, record";
         let old = rusqlite::Connection::open(&old).expect("a file");
         old.execute_batch(&format!(
             "{schema} PRAGMA user_version = 2; ATTACH '{}' AS new; \
-             INSERT INTO agents SELECT * FROM new.agents; INSERT INTO probes SELECT id, revision, agent, region, \
-             service, route, direction, outcome, stage, class, reason, peer, accepted, offset_us, started_at, \
-             due_at, visible_at, received_at, record FROM new.probes;",
+             INSERT INTO agents SELECT * FROM new.agents; \
+             INSERT INTO probes ({columns}) SELECT {columns} FROM new.probes;",
             path.display()
         ))
         .expect("an old store");

@@ -1,0 +1,321 @@
+//! The statement as one page to print: no script, nothing from elsewhere, fit to be attached to a letter.
+
+use jiff::Timestamp;
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+use super::super::document::{Downtime, Figures, Standing, Statement};
+use super::super::period::Zone;
+use super::super::revision::Issued;
+use super::{plot, words};
+
+const STYLE: &str = include_str!("statement.css");
+
+/// How many downtimes are listed; JSON and CSV have them all.
+const LISTED: usize = 100;
+
+/// The page. `zone` is the contract's.
+pub fn html(issued: &Issued, zone: &Zone) -> String {
+    let statement = &issued.statement;
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                title { "Statement " (statement.contract.name) " " (statement.service) " " (statement.span.period) }
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                (heading(issued, zone))
+                (due(statement))
+                (clauses(statement))
+                (figures(statement))
+                (plots(statement))
+                (downtimes(statement, zone))
+                (windows(statement, zone))
+                (coverage(statement))
+                (changes(issued))
+                (notes(issued))
+            }
+        }
+    };
+    page.into_string()
+}
+
+fn heading(issued: &Issued, zone: &Zone) -> Markup {
+    let statement = &issued.statement;
+    let span = &statement.span;
+    html! {
+        header {
+            p.kicker { "Service level statement" }
+            h1 { (statement.contract.title) ": " (statement.service) ", " (span.period) }
+            dl {
+                dt { "Provider" } dd { (statement.contract.provider) }
+                dt { "Customer" } dd { (statement.contract.customer) }
+                dt { "Period" }
+                dd {
+                    (zone.show(span.from)) " until " (zone.show(span.until)) ", " (span.time_zone)
+                    @if span.as_of < span.until { strong { ", provisional: stated until " (zone.show(span.as_of)) } }
+                }
+                dt { "Issued" } dd { (zone.show(issued.issued_at)) ", revision " (issued.revision) }
+            }
+        }
+    }
+}
+
+fn due(statement: &Statement) -> Markup {
+    let credit = &statement.credit;
+    let any = !credit.percent.is_nothing();
+    html! {
+        section.due.bad[any].good[!any] {
+            @if any {
+                p.amount {
+                    "Credit due: "
+                    @if let Some(amount) = &credit.amount { (amount) " (" (credit.percent) " %)" }
+                    @else { (credit.percent) " % of the price" }
+                }
+                @if let Some(price) = &credit.price { p { "Of the period's price of " (price) "." } }
+                @if let Some(day) = credit.claim_until { p { "To be claimed on " strong { (day) } " at the latest." } }
+            } @else {
+                p.amount { "No credit is due." }
+                p { "Every clause that gives a credit was kept." }
+            }
+        }
+    }
+}
+
+fn clauses(statement: &Statement) -> Markup {
+    html! {
+        section {
+            h2 { "What was promised" }
+            table {
+                thead { tr { th { "Clause" } th { "Promised" } th { "Measured" } th { "" } th.number { "Credit" } } }
+                tbody {
+                    @for clause in &statement.clauses {
+                        @let [what, promised, measured] = words::clause(clause);
+                        @let (kept, class) = words::kept(clause);
+                        tr {
+                            td { (what) } td { (promised) } td { (measured) }
+                            td class=(class) { (kept) } td.number { (clause.credit) " %" }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn figures(statement: &Statement) -> Markup {
+    let (counting, everything) = (&statement.figures, &statement.everything);
+    let row = |what: &str, of: fn(&Figures) -> String| {
+        html! { tr { td { (what) } td.number { (of(counting)) } td.number { (of(everything)) } } }
+    };
+    html! {
+        section {
+            h2 { "What was measured" }
+            table.figures {
+                thead { tr { th { "" } th.number { "Exclusions applied" } th.number { "Everything counted" } } }
+                tbody {
+                    (row("Availability", |f| f.availability.to_string()))
+                    (row("Uptime: at least one region good", |f| f.uptime.to_string()))
+                    (row("Reachability: good probes over all", |f| f.reachability.to_string()))
+                    (row("Good probes, of those that say something", |f| format!("{} of {}", f.reachability.part, f.reachability.whole)))
+                    (row("Downtime", |f| words::duration(f.down_s)))
+                    (row("Downtime that counts", |f| words::duration(f.counted_s)))
+                    (row("Known time", |f| words::duration(f.known_s)))
+                    (row("Time left out", |f| words::duration(f.excluded_s)))
+                    (row("Time of which nothing is known", |f| words::duration(f.unknown_s)))
+                    (row("Delivery time: median", |f| words::delay(f.delivery.median_us)))
+                    (row("Delivery time: 95 % within", |f| words::delay(f.delivery.p95_us)))
+                    (row("Delivery time: 99 % within", |f| words::delay(f.delivery.p99_us)))
+                    (row("Delivery time: mean", |f| words::delay(f.delivery.mean_us)))
+                    (row("Delivery time: mean of the fastest 95 %", |f| words::delay(f.delivery.fastest_95_mean_us)))
+                }
+            }
+            table.figures {
+                thead { tr { th { "Leg" } th.number { "Downtime" } th.number { "Uptime" } th.number { "Reachability" } th.number { "Unknown probes" } th.number { "Set aside" } } }
+                tbody {
+                    @for leg in &counting.legs {
+                        tr {
+                            td { (leg.leg) } td.number { (words::duration(leg.down_s)) } td.number { (leg.uptime) }
+                            td.number { (leg.reachability) } td.number { (leg.unknown) } td.number { (leg.set_aside) }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn plots(statement: &Statement) -> Markup {
+    let budget = &statement.budget;
+    html! {
+        section.plot {
+            h2 { "Day by day" }
+            (plot::calendar(statement))
+            p.legend {
+                span.key.down {} " downtime that counts "
+                span.key.aside {} " downtime that does not "
+                span.key.window {} " window left out "
+                span.key.gap {} " nothing known "
+                span.key.up {} " no downtime"
+            }
+        }
+        section.plot {
+            h2 { "Error budget" }
+            p {
+                "The target leaves " (words::duration(budget.allowed_s)) " of downtime; "
+                (words::duration(budget.spent_s)) " are spent."
+            }
+            (plot::budget(statement))
+        }
+        @if statement.figures.delivery.arrived > 0 {
+            section.plot {
+                h2 { "Delivery times" }
+                p { "The median (solid, dotted at each day) and what 95 % of the mail does not exceed (dashed)." }
+                (plot::delivery(statement))
+            }
+        }
+    }
+}
+
+fn downtimes(statement: &Statement, zone: &Zone) -> Markup {
+    html! {
+        section {
+            h2 { "Downtimes" }
+            @if statement.downtimes.is_empty() { p { "None was seen." } }
+            @for (at, downtime) in statement.downtimes.iter().take(LISTED).enumerate() {
+                (downtime_entry(at + 1, downtime, zone))
+            }
+            @if statement.downtimes.len() > LISTED {
+                p.note { (statement.downtimes.len() - LISTED) " more are in the JSON and CSV forms of this statement." }
+            }
+        }
+    }
+}
+
+fn downtime_entry(at: usize, downtime: &Downtime, zone: &Zone) -> Markup {
+    let legs: Vec<&str> = downtime.legs.iter().map(|leg| leg.as_str()).collect();
+    let regions: Vec<&str> = downtime.regions.iter().map(mailsonar_protocol::Region::as_str).collect();
+    html! {
+        article.counts[downtime.standing == Standing::Counts] {
+            h3 { (at) ". " (zone.show(downtime.from)) " until " (zone.show(downtime.until)) }
+            p { strong { (words::duration(downtime.seconds)) } ", " (legs.join(" and ")) "; " (words::standing(downtime)) "." }
+            @if !downtime.causes.is_empty() {
+                p {
+                    (downtime.failures) " failures, seen from " (regions.join(", ")) ". "
+                    @for cause in &downtime.causes { span.cause { (words::cause(cause)) } " " }
+                }
+            }
+            @for incident in &downtime.incidents {
+                p.incident {
+                    "Incident " code { (incident.id) } ": " (incident.summary)
+                    @if let Some(blame) = &incident.blame { " " (blame.words) }
+                }
+                table.clocks {
+                    tr {
+                        (clock("First failure", Some(incident.started_at), zone))
+                        (clock("Accepting again", incident.clocks.accepting_at, zone))
+                        (clock("New mail on time", incident.clocks.on_time_at, zone))
+                        (clock("Backlog drained", incident.clocks.drained_at, zone))
+                    }
+                }
+            }
+            @for witness in &downtime.evidence {
+                p.witness {
+                    (zone.show(witness.at)) ", " (witness.region) ", " (witness.route) ": " (witness.outcome)
+                    @if !witness.peer.is_empty() { ", " (witness.peer) }
+                    br; q { (witness.words) }
+                    " (probe " code { (witness.probe) } ")"
+                }
+            }
+        }
+    }
+}
+
+fn clock(what: &str, at: Option<Timestamp>, zone: &Zone) -> Markup {
+    html! { td { span.what { (what) } (at.map_or_else(|| "not known".into(), |at| zone.show(at))) } }
+}
+
+fn windows(statement: &Statement, zone: &Zone) -> Markup {
+    let span = |from, until| format!("{} until {}", zone.show(from), zone.show(until));
+    html! {
+        @if !statement.windows.is_empty() || !statement.refused_windows.is_empty() {
+            section {
+                h2 { "Windows" }
+                table {
+                    thead { tr { th { "From, until" } th { "Kind" } th { "Reason" } th { "" } } }
+                    tbody {
+                        @for window in &statement.windows {
+                            tr {
+                                td { (span(window.from, window.until)) } td { (words::window(window.kind)) }
+                                td { (window.reason) } td { "left out" }
+                            }
+                        }
+                        @for refused in &statement.refused_windows {
+                            tr {
+                                td { (span(refused.window.from, refused.window.until)) }
+                                td { (words::window(refused.window.kind)) }
+                                td { (refused.window.reason) } td.bad { "counts: " (refused.why) }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn coverage(statement: &Statement) -> Markup {
+    let coverage = &statement.coverage;
+    html! {
+        section {
+            h2 { "How much was seen" }
+            p {
+                "Something is known of " (coverage.time) " of the time, and " (coverage.probes)
+                " of the probes say something. What is not known counts neither for the provider nor against."
+            }
+            @if let Some(resolution) = &coverage.resolution {
+                p {
+                    (resolution.failures) " failures in " (resolution.probes) " probes: reachability is at least "
+                    strong { (resolution.at_least) } " at 95 % (between " (resolution.between.0) " and "
+                    (resolution.between.1) ", two-sided; exact binomial limits). Downtime is known to "
+                    (words::duration(statement.span.slot_s)) "."
+                }
+            }
+            table.figures {
+                thead { tr { th { "Region" } th.number { "Time seen" } th.number { "Reachability" } } }
+                tbody {
+                    @for region in &coverage.regions {
+                        tr { td { (region.region) } td.number { (region.time) } td.number { (region.reachability) } }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn changes(issued: &Issued) -> Markup {
+    html! {
+        @if !issued.changes.is_empty() {
+            section {
+                h2 { "What changed since revision " (issued.revision - 1) }
+                table {
+                    thead { tr { th { "What" } th { "Was" } th { "Is" } } }
+                    tbody { @for change in &issued.changes { tr { td { (change.what) } td { (change.was) } td { (change.is) } } } }
+                }
+            }
+        }
+    }
+}
+
+fn notes(issued: &Issued) -> Markup {
+    let contract = &issued.statement.contract;
+    html! {
+        footer {
+            @if !contract.source.is_empty() { p { "Definition: " (contract.source) } }
+            p { "Contract file SHA-256 " code { (contract.sha256) } }
+            p { "Statement SHA-256 " code { (issued.sha256) } " (of its JSON). Percentages are cut off, never rounded up." }
+        }
+    }
+}
