@@ -12,7 +12,8 @@ use crate::ingest::Agents;
 use crate::notify::{Heartbeats, Notifiers};
 use crate::services::Services;
 use crate::silence::Calendar;
-use crate::{evaluate, expose, ingest, notify, services, silence, store};
+use crate::statement::Statements;
+use crate::{evaluate, expose, ingest, notify, services, silence, statement, store};
 
 /// The file as it is written.
 #[derive(Debug, Clone, Deserialize)]
@@ -37,6 +38,8 @@ struct File {
     operators: Operators,
     #[serde(default)]
     maintenance: Calendar,
+    #[serde(default)]
+    statements: statement::Config,
 }
 
 fn default_listen() -> SocketAddr {
@@ -66,6 +69,8 @@ pub struct Config {
     pub operators: Operators,
     /// Maintenance that recurs.
     pub maintenance: Calendar,
+    /// What is stated by itself.
+    pub statements: Statements,
     /// What is not wrong but unwise.
     pub warnings: Vec<String>,
 }
@@ -96,6 +101,11 @@ impl Config {
         let hosts = [notifiers.hosts(), &heartbeats.hosts].concat();
         problems.extend(services::check(&file.services, &hosts, file.store.retention, document));
         warnings.extend(too_many_regions(&file.evaluate, &file.agents));
+        let statements =
+            Statements::build(file.statements, &notifiers.names(), document).unwrap_or_else(|wrong| {
+                problems.extend(wrong.0);
+                Statements::default()
+            });
         if !problems.is_empty() {
             return Err(Problems(problems));
         }
@@ -117,6 +127,7 @@ impl Config {
             services: file.services,
             operators: file.operators,
             maintenance: file.maintenance,
+            statements,
             warnings,
         })
     }

@@ -238,6 +238,7 @@ impl Collector {
         let _beating: Vec<_> = (0..self.inner.config.heartbeats.list.len())
             .map(|at| AbortOnDropHandle::new(tokio::spawn(self.clone().beat(at))))
             .collect();
+        let _stating = AbortOnDropHandle::new(tokio::spawn(statement::run(self.clone())));
         let tick = self.inner.config.evaluate.tick.get();
         loop {
             self.tick(self.inner.clock.now()).await;
@@ -355,6 +356,11 @@ impl Collector {
 
     pub(crate) fn desks(&self) -> &Desks {
         &self.inner.desks
+    }
+
+    /// Has every notifier look whether a page is owed.
+    pub(crate) fn wake(&self) {
+        self.inner.channels.iter().for_each(|(_, wake)| wake.notify_one());
     }
 
     pub(crate) fn metrics(&self) -> &Metrics {

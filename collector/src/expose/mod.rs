@@ -8,6 +8,7 @@ mod operator;
 mod patience;
 mod postmortem;
 mod silences;
+mod statements;
 mod troubles;
 mod writing;
 
@@ -47,6 +48,11 @@ pub(crate) fn router(collector: Collector, ingest: Ingest) -> Router {
         .route("/api/v1/incidents/{id}/notes", post(writing::note))
         .route("/api/v1/silences", get(silences::list).post(silences::add))
         .route("/api/v1/silences/{id}", get(silences::one).delete(silences::end))
+        .route("/api/v1/statements", get(statements::list))
+        .route("/api/v1/statements/{contract}/{service}/{period}", get(statements::one))
+        .route("/api/v1/statements/{contract}/{service}/{period}/csv", get(statements::table))
+        .route("/statements", get(statements::index))
+        .route("/statements/{contract}/{service}/{period}", get(statements::page))
         .route("/api/v1/agents", get(api::agents))
         .with_state(collector)
         .merge(agents)
@@ -58,6 +64,7 @@ async fn index() -> &'static str {
         env!("CARGO_PKG_VERSION"),
         "\n\n/healthz\n/readyz\n/metrics\n/api/v1/probes?service=&route=&region=&outcome=&since=&limit=&cursor=\n",
         "/api/v1/probes/{id}\n/api/v1/incidents?state=&limit=\n/api/v1/incidents/{id}\n/api/v1/agents\n",
+        "/statements\n/api/v1/statements\n/api/v1/statements/{contract}/{service}/{period}?revision=\n",
         "POST /v1/batches, GET /v1/confirm (agents only)\n"
     )
 }

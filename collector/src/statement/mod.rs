@@ -19,6 +19,7 @@ pub mod evidence;
 mod exact;
 mod gather;
 mod judge;
+mod monthly;
 mod period;
 pub mod render;
 mod revision;
@@ -35,6 +36,8 @@ pub use document::{
 pub use exact::{Money, Percent, Share};
 pub use gather::{controls, gather};
 pub use judge::{Controls, Says, says};
+pub(crate) use monthly::run;
+pub use monthly::{Config, Looked, Statements};
 pub use period::{Day, Period, PeriodKind, Zone};
 pub use revision::{Change, Issued, as_if_issued, changes, issue};
 pub use state::{Setting, state};

@@ -17,4 +17,5 @@ mod plain;
 mod sheets;
 mod silences;
 mod simulation;
+mod statements;
 mod store;

@@ -214,10 +214,14 @@ impl World {
             })
             .collect();
         let mut controls = Controls::default();
-        sheets.iter().for_each(|sheet| controls.take(sheet));
+        for sheet in &sheets {
+            controls.take(sheet);
+        }
         let as_of = self.period.end();
         let mut counter = Counter::new(contract, &self.period, as_of, &self.windows, &controls);
-        sheets.iter().for_each(|sheet| counter.take(sheet));
+        for sheet in &sheets {
+            counter.take(sheet);
+        }
         let setting = Setting {
             service: "acme".parse().expect("a name"),
             period: self.period.clone(),
@@ -262,8 +266,8 @@ struct Plain<'a> {
 }
 
 impl Plain<'_> {
-    /// What a probe says of sending (0) or receiving (1): nothing, or good, or bad, or that nobody knows.
-    fn says(&self, leg: usize, probe: &Probe) -> Option<Option<bool>> {
+    /// What a probe says of sending (0) or receiving (1): good or bad; nothing where nobody knows.
+    fn says(&self, leg: usize, probe: &Probe) -> Option<bool> {
         let Mark { outcome, class, confirmation, accepted, .. } = probe.mark;
         if confirmation && !self.terms.confirmations {
             return None;
@@ -280,7 +284,7 @@ impl Plain<'_> {
             _ => return None,
         };
         if level == "accepted" && taken {
-            return Some(Some(true));
+            return Some(true);
         }
         let word = |word: &str| match word {
             "good" => Some(true),
@@ -288,16 +292,16 @@ impl Plain<'_> {
             _ => None,
         };
         if leg == 1 && outcome == Outcome::Unknown && class == Some(Class::Mailbox) {
-            return Some(word(self.terms.mailbox));
+            return word(self.terms.mailbox);
         }
         let bad = if class == Some(Class::Own) { None } else { Some(false) };
-        Some(match outcome {
+        match outcome {
             Outcome::Delivered => Some(true),
             Outcome::Late if level == "arrived" => Some(true),
             Outcome::Misfiled if self.terms.misfiled != "bad" => word(self.terms.misfiled),
             Outcome::Unknown => None,
             _ => bad,
-        })
+        }
     }
 
     /// Whether the region's control probes near this failure failed, and none was delivered.
@@ -400,7 +404,7 @@ impl Plain<'_> {
                 .iter()
                 .filter(|probe| probe.region == region)
                 .filter_map(|probe| {
-                    let said = self.says(leg, probe)??;
+                    let said = self.says(leg, probe)?;
                     (said || self.everything || !self.is_doubtful(probe)).then_some(said)
                 })
                 .collect();

@@ -66,19 +66,13 @@ pub fn verify(pack: &Path, seal: Option<&str>) -> Result<Verified, Vec<Fault>> {
     };
     let (listed, sealed) = (read(SUMS, &mut faults), read(SEAL, &mut faults));
     let (Some(listed), Some(sealed)) = (listed, sealed) else { return Err(faults) };
+    files.retain(|name, _| name != SUMS && name != SEAL);
     let found_seal = sha256(&listed);
-    if sealed != format!("{found_seal}\n").into_bytes() {
-        faults.push(fault(
-            SEAL,
-            format!("is not the hash of {SUMS}, which is {found_seal}: one of the two was changed"),
-        ));
-    }
     if let Some(seal) = seal.filter(|seal| !seal.eq_ignore_ascii_case(&found_seal)) {
         faults
             .push(fault(SUMS, format!("its hash is {found_seal}, and not the seal that was given, {seal}")));
     }
-    files.retain(|name, _| name != SUMS && name != SEAL);
-    compare(&listed, &files, &mut faults);
+    check_sums(&listed, &sealed, &files, &mut faults);
     let days = files.iter().filter(|(name, _)| name.starts_with("days/"));
     let days: Vec<(String, String)> = days.map(|(name, hash)| (name.clone(), hash.clone())).collect();
     let (expected, head) = chain(&days);
@@ -137,6 +131,23 @@ fn hash(path: &Path) -> std::io::Result<String> {
     Ok(hex(&hash.finalize()))
 }
 
+/// The sums, the seal over them, and the files: which of them is not as it was.
+fn check_sums(listed: &[u8], sealed: &[u8], files: &BTreeMap<String, String>, faults: &mut Vec<Fault>) {
+    let is_sealed = |sums: &[u8]| sealed == format!("{}\n", sha256(sums)).as_bytes();
+    let of_files = sums(&files.iter().map(|(name, hash)| (name.clone(), hash.clone())).collect::<Vec<_>>());
+    if listed != of_files.as_bytes() && is_sealed(of_files.as_bytes()) {
+        return faults.push(fault(SUMS, "was changed: the seal is that of the files as they are"));
+    }
+    if !is_sealed(listed) {
+        faults.push(fault(SEAL, format!("was changed: it is not the hash of {SUMS}")));
+    }
+    compare(listed, files, faults);
+    if faults.is_empty() && listed != of_files.as_bytes() {
+        faults
+            .push(fault(SUMS, "its lines are not as a pack has them: each file once, in order of the names"));
+    }
+}
+
 /// The sums as they are written against the files as they are.
 fn compare(listed: &[u8], files: &BTreeMap<String, String>, faults: &mut Vec<Fault>) {
     let Ok(text) = std::str::from_utf8(listed) else { return faults.push(fault(SUMS, "is not text")) };
@@ -157,11 +168,6 @@ fn compare(listed: &[u8], files: &BTreeMap<String, String>, faults: &mut Vec<Fau
     }
     for name in files.keys().filter(|name| !seen.contains(name.as_str())) {
         faults.push(fault(name, format!("was added: {SUMS} does not list it")));
-    }
-    let as_written = sums(&files.iter().map(|(name, hash)| (name.clone(), hash.clone())).collect::<Vec<_>>());
-    if faults.is_empty() && as_written.as_bytes() != listed {
-        faults
-            .push(fault(SUMS, "its lines are not as a pack has them: each file once, in order of the names"));
     }
 }
 

@@ -1,0 +1,227 @@
+//! The run by itself: when a period is over its statements are issued, and again while late mail comes in.
+//!
+//! What is issued and the pages that say so are one transaction. Reads beside what is written.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use mailsonar_protocol::ServiceName;
+use mailsonar_settings::{Document, Duration, Problems};
+use serde::Deserialize;
+use tracing::{info, warn};
+
+use super::contract::ContractFile;
+use super::gather::{controls, gather};
+use super::period::Period;
+use super::revision::{Issued, issue};
+use crate::Collector;
+use crate::notify::{Links, Page};
+use crate::store::{Owed, Store, StoreError};
+
+/// How often it is looked whether something is due.
+const LOOK: std::time::Duration = std::time::Duration::from_mins(1);
+
+/// `[statements]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// The contract files; relative paths are relative to the configuration file.
+    pub contracts: Vec<PathBuf>,
+    /// How long after a period's end its statements are issued.
+    pub delay: Duration,
+    /// How often they are computed again after that; a new revision is issued if anything changed.
+    pub again_every: Duration,
+    /// For how long after the period's end.
+    pub again_for: Duration,
+    /// Who is told of each revision.
+    pub notifiers: Vec<String>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            contracts: Vec::new(),
+            delay: Duration::from_secs(6 * 3_600),
+            again_every: Duration::from_secs(86_400),
+            again_for: Duration::from_secs(14 * 86_400),
+            notifiers: Vec::new(),
+        }
+    }
+}
+
+/// The contracts that are stated by themselves, read and checked.
+#[derive(Debug, Clone, Default)]
+pub struct Statements {
+    /// How.
+    pub config: Config,
+    /// What was promised.
+    pub contracts: Vec<Arc<ContractFile>>,
+}
+
+impl Statements {
+    /// Reads the contracts, and checks that the notifiers are there.
+    pub fn build(config: Config, notifiers: &[String], document: &Document) -> Result<Self, Problems> {
+        let mut problems = Vec::new();
+        for name in config.notifiers.iter().filter(|name| !notifiers.contains(name)) {
+            let words = format!("there is no notifier {name}");
+            problems.push(document.problem("statements.notifiers", words, format!("add [notifiers.{name}]")));
+        }
+        let mut contracts: Vec<Arc<ContractFile>> = Vec::new();
+        for path in &config.contracts {
+            match ContractFile::read(&document.directory().join(path)) {
+                Ok(file) if contracts.iter().any(|known| known.contract.name == file.contract.name) => {
+                    let words = format!("two contracts are called {}", file.contract.name);
+                    problems.push(document.problem(
+                        "statements.contracts",
+                        words,
+                        "give each a name of its own",
+                    ));
+                }
+                Ok(file) => contracts.push(Arc::new(file)),
+                Err(wrong) => problems.extend(wrong.0),
+            }
+        }
+        if problems.is_empty() { Ok(Self { config, contracts }) } else { Err(Problems(problems)) }
+    }
+}
+
+/// When each statement was last computed, while the process lives.
+#[derive(Debug, Default)]
+pub struct Looked(BTreeMap<(String, ServiceName, String), Timestamp>);
+
+impl Looked {
+    /// Whether a statement is to be computed now.
+    fn is_due(
+        &self,
+        config: &Config,
+        period: &Period,
+        key: &(String, ServiceName, String),
+        now: Timestamp,
+    ) -> bool {
+        let passed = now.duration_since(period.end());
+        let again = |at: &Timestamp| now.duration_since(*at) >= config.again_every.signed();
+        (config.delay.signed()
+            ..config.again_for.signed().max(config.delay.signed() + SignedDuration::from_hours(1)))
+            .contains(&passed)
+            && self.0.get(key).is_none_or(again)
+    }
+}
+
+/// Looks whether statements are due, for ever.
+pub(crate) async fn run(collector: Collector) {
+    let mut looked = Looked::default();
+    loop {
+        collector.issue_statements(&mut looked, collector.now()).await;
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+impl Collector {
+    /// Issues the statements that are due now.
+    pub async fn issue_statements(&self, looked: &mut Looked, now: Timestamp) {
+        let statements = &self.config().statements;
+        for file in &statements.contracts {
+            let contract = &file.contract;
+            let this = Period::around(now, contract.period, &contract.time_zone);
+            let last = this.and_then(|this| this.before(contract.period, &contract.time_zone));
+            let Ok(period) = last else { continue };
+            for service in &contract.services {
+                let key = (contract.name.to_string(), service.clone(), period.name.clone());
+                if !looked.is_due(&statements.config, &period, &key, now) {
+                    continue;
+                }
+                match self.issue_one(Arc::clone(file), service.clone(), period.clone(), now).await {
+                    Ok(Some(issued)) => {
+                        info!(contract = key.0, %service, period = key.2, revision = issued.revision, "statement issued");
+                        self.wake();
+                    }
+                    Ok(None) => {}
+                    Err(trouble) => {
+                        warn!(%trouble, contract = key.0, %service, "no statement now; it is tried again");
+                        continue;
+                    }
+                }
+                looked.0.insert(key, now);
+            }
+        }
+    }
+
+    /// Computes one statement, and issues it if it is news.
+    async fn issue_one(
+        &self,
+        file: Arc<ContractFile>,
+        service: ServiceName,
+        period: Period,
+        now: Timestamp,
+    ) -> Result<Option<Issued>, StoreError> {
+        let gathering = move |store: &Store| {
+            let controls = controls(store, &file.contract, &period)?;
+            gather(store, &file, &service, &period, &controls, now)
+        };
+        let statement = self.desks().read(gathering).await?;
+        let notifiers = self.config().statements.config.notifiers.clone();
+        let public_url = self.config().public_url.clone();
+        self.desks()
+            .run(move |store| {
+                let (issued, new) = issue(store, statement, now)?;
+                if !new {
+                    return Ok(None);
+                }
+                for notifier in &notifiers {
+                    store.owe(&owed(&issued, notifier, public_url.as_deref(), now)?, now)?;
+                }
+                Ok(Some(issued))
+            })
+            .await
+    }
+}
+
+/// The page that tells of a revision.
+fn owed(
+    issued: &Issued,
+    notifier: &str,
+    public_url: Option<&str>,
+    now: Timestamp,
+) -> Result<Owed, StoreError> {
+    let statement = &issued.statement;
+    let (contract, service, period) = (&statement.contract.name, &statement.service, &statement.span.period);
+    let subject = format!("statement/{contract}/{service}/{period}/{}", issued.revision);
+    let due = statement
+        .credit
+        .amount
+        .as_ref()
+        .map_or_else(|| format!("{} %", statement.credit.percent), ToString::to_string);
+    let claim = statement.credit.claim_until.filter(|_| !statement.credit.percent.is_nothing());
+    let claim = claim.map_or(String::new(), |day| format!(", to be claimed until {day}"));
+    let changed = if issued.revision > 1 { ", which changes the one before" } else { "" };
+    let summary = format!(
+        "Statement {contract}, {service}, {period}, revision {}{changed}: availability {}, credit due {due}{claim}. SHA-256 {}",
+        issued.revision, statement.figures.availability, issued.sha256
+    );
+    let link = |url: &str| {
+        format!(
+            "{}/statements/{contract}/{service}/{period}?revision={}",
+            url.trim_end_matches('/'),
+            issued.revision
+        )
+    };
+    let page = Page {
+        kind: "statement".into(),
+        test: false,
+        incident: subject.clone(),
+        dedup_key: format!("mailsonar/{subject}"),
+        service: service.to_string(),
+        summary,
+        links: Links { incident: public_url.map(link) },
+        ..Page::test(now)
+    };
+    Ok(Owed {
+        id: format!("msg_{}", crate::stable::stable_uuid(&[&subject, notifier]).as_simple()),
+        incident: subject,
+        notifier: notifier.to_owned(),
+        place: 1,
+        body: serde_json::to_string(&page)?,
+    })
+}
