@@ -8,6 +8,7 @@
 //! All of it but `gather`, `monthly` and the packing is pure: facts in, a document out, the same bytes for
 //! the same facts. `docs/statements.md` has the formulas. Knows no agent and decides no incident.
 
+mod check;
 mod clauses;
 mod confidence;
 pub mod contract;

@@ -10,7 +10,7 @@ use super::words;
 
 const WIDTH: f64 = 720.0;
 const LEFT: f64 = 64.0;
-const RIGHT: f64 = 8.0;
+const RIGHT: f64 = 20.0;
 
 /// A row a day, midnight to midnight: what was down, left out, or not known.
 pub(super) fn calendar(statement: &Statement) -> Markup {
