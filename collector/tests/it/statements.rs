@@ -278,6 +278,7 @@ async fn a_collector_states_a_month_by_itself_tells_its_notifier_once_and_shows_
         ("2026-12-01T06:01:00Z", 1),
         ("2026-12-02T06:00:00Z", 1),
     ] {
+        clock.set(time(now).duration_since(at(0)).as_secs());
         served.collector.issue_statements(&mut looked, time(now)).await;
         served.collector.deliver().await;
         let listed = served.json("/api/v1/statements").await;
