@@ -40,6 +40,8 @@ struct File {
     maintenance: Calendar,
     #[serde(default)]
     statements: statement::Config,
+    #[serde(default)]
+    expose: expose::Config,
 }
 
 fn default_listen() -> SocketAddr {
@@ -71,6 +73,8 @@ pub struct Config {
     pub maintenance: Calendar,
     /// What is stated by itself.
     pub statements: Statements,
+    /// What strangers may see.
+    pub expose: expose::Config,
     /// What is not wrong but unwise.
     pub warnings: Vec<String>,
 }
@@ -128,6 +132,7 @@ impl Config {
             operators: file.operators,
             maintenance: file.maintenance,
             statements,
+            expose: file.expose,
             warnings,
         })
     }

@@ -8,7 +8,7 @@ use crate::evaluate::burn;
 use crate::incident::{Event, budget};
 use crate::notify::{Vitals, ailment};
 use crate::silence;
-use crate::store::StoreError;
+use crate::store::{Store, StoreError};
 
 /// How often old rows are looked for, once none are left.
 const SWEEP_PAUSE: SignedDuration = SignedDuration::from_secs(60);
@@ -162,7 +162,9 @@ impl Collector {
         }
         let retention = self.inner.config.store.retention.signed();
         let horizon = now.saturating_sub(retention).unwrap_or(Timestamp::MIN);
-        let more = self.inner.desks.run(move |store| store.sweep(horizon)).await;
+        let sweep =
+            move |store: &Store| Ok::<_, StoreError>(store.sweep(horizon)? | store.sweep_quarters(now)?);
+        let more = self.inner.desks.run(sweep).await;
         let pause = if more == Ok(true) { SignedDuration::ZERO } else { SWEEP_PAUSE };
         self.live().sweep_at = later(now, pause);
     }

@@ -33,11 +33,11 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use mailsonar_clock::SharedClock;
 use mailsonar_protocol::{AgentName, Region, ServiceName};
 use tokio::net::TcpListener;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{error, info, warn};
 
@@ -53,6 +53,9 @@ use store::{Desks, Incident, IncidentState, Store, StoreError};
 
 /// The least pause from one evaluation to the next, so that busy agents do not make it the only work.
 const REST: Duration = Duration::from_millis(100);
+
+/// How often open pages are told to look again while no incident changes.
+const PULSE: SignedDuration = SignedDuration::from_secs(5);
 
 /// How long open requests may still take when the collector is told to end.
 const GOODBYE: Duration = Duration::from_secs(5);
@@ -140,6 +143,8 @@ struct Inner {
     news: Arc<Notify>,
     /// Second views that are wanted of agents.
     asks: Asks,
+    /// Counts up when what pages show may have changed.
+    pulse: watch::Sender<u64>,
     live: Mutex<Live>,
 }
 
@@ -156,6 +161,7 @@ struct Live {
     /// When what burns is counted next, and what is left.
     burn_at: Timestamp,
     budget_at: Timestamp,
+    pulsed_at: Timestamp,
     trouble_told: bool,
 }
 
@@ -188,6 +194,7 @@ impl Collector {
             calendar_at: now,
             burn_at: now,
             budget_at: now,
+            pulsed_at: now,
             trouble_told: false,
         };
         Ok(Self {
@@ -202,6 +209,7 @@ impl Collector {
                 channels: channels.collect(),
                 news: Arc::new(Notify::new()),
                 asks: Asks::default(),
+                pulse: watch::Sender::new(0),
                 live: Mutex::new(live),
                 config,
                 clock,
@@ -343,6 +351,10 @@ impl Collector {
         live.findings = assessment.findings;
         live.views = assessment.views;
         live.evaluated_at = Some(now);
+        if news || now.duration_since(live.pulsed_at) >= PULSE {
+            live.pulsed_at = now;
+            self.inner.pulse.send_modify(|count| *count += 1);
+        }
     }
 
     /// Says that pages are owed.
@@ -381,6 +393,11 @@ impl Collector {
 
     pub(crate) fn now(&self) -> Timestamp {
         self.inner.clock.now()
+    }
+
+    /// What counts up when pages may have changed.
+    pub(crate) fn pulse(&self) -> watch::Receiver<u64> {
+        self.inner.pulse.subscribe()
     }
 
     /// When everything was last looked at.

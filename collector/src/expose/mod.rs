@@ -1,12 +1,18 @@
-//! What the outside may see: metrics, health, and the API. Read only, but for the way in and what operators write.
+//! What the outside may see: the status page, metrics, health, and the API. Read only, but for the way in and what
+//! operators write.
 
 mod api;
+mod assets;
+mod audience;
 mod duties;
 mod health;
+mod live;
 mod metrics;
 mod operator;
+mod pages;
 mod patience;
 mod postmortem;
+mod redact;
 mod silences;
 mod statements;
 mod troubles;
@@ -15,10 +21,12 @@ mod writing;
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use mailsonar_protocol::{BATCHES_PATH, CONFIRM_PATH};
 
+pub use audience::Config;
 pub use metrics::Metrics;
 pub use operator::{Operator, OperatorConfig, Operators, check as check_operators};
 pub(crate) use patience::PatientListener;
@@ -34,11 +42,8 @@ pub(crate) fn router(collector: Collector, ingest: Ingest) -> Router {
         .route(BATCHES_PATH, post(ingest::take))
         .route(CONFIRM_PATH, get(ingest::confirm))
         .with_state(ingest);
-    Router::new()
-        .route("/", get(index))
+    let insiders = Router::new()
         .route("/metrics", get(scrape))
-        .route("/healthz", get(health::alive))
-        .route("/readyz", get(health::ready))
         .route("/api/v1/probes", get(api::probes))
         .route("/api/v1/probes/{id}", get(api::probe))
         .route("/api/v1/incidents", get(api::incidents))
@@ -54,19 +59,22 @@ pub(crate) fn router(collector: Collector, ingest: Ingest) -> Router {
         .route("/statements", get(statements::index))
         .route("/statements/{contract}/{service}/{period}", get(statements::page))
         .route("/api/v1/agents", get(api::agents))
+        .route_layer(from_fn_with_state(collector.clone(), audience::insiders_only));
+    pages()
+        .merge(insiders)
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
         .with_state(collector)
         .merge(agents)
 }
 
-async fn index() -> &'static str {
-    concat!(
-        "mailsonar-collector ",
-        env!("CARGO_PKG_VERSION"),
-        "\n\n/healthz\n/readyz\n/metrics\n/api/v1/probes?service=&route=&region=&outcome=&since=&limit=&cursor=\n",
-        "/api/v1/probes/{id}\n/api/v1/incidents?state=&limit=\n/api/v1/incidents/{id}\n/api/v1/agents\n",
-        "/statements\n/api/v1/statements\n/api/v1/statements/{contract}/{service}/{period}?revision=\n",
-        "POST /v1/batches, GET /v1/confirm (agents only)\n"
-    )
+/// What people look at.
+fn pages() -> Router<Collector> {
+    pages::router()
+        .route("/events", get(live::events))
+        .route(&assets::STYLE_PATH, get(assets::style))
+        .route(&assets::SCRIPT_PATH, get(assets::script))
+        .layer(axum::middleware::map_response(assets::guarded))
 }
 
 async fn scrape(State(collector): State<Collector>) -> Response {

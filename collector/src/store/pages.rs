@@ -23,7 +23,7 @@ pub struct Outage {
 }
 
 impl Store {
-    /// Every incident that reaches beyond `since`, the oldest first: of all services, or of one.
+    /// Every incident in which mail did not flow and that reaches beyond `since`, the oldest first: of all services, or of one.
     pub fn outages(
         &self,
         service: Option<&ServiceName>,
@@ -31,7 +31,7 @@ impl Store {
     ) -> Result<Vec<Outage>, StoreError> {
         let mut statement = self.connection.prepare_cached(
             "SELECT id, service, leg, started_at, resolved_at FROM incidents
-             WHERE (resolved_at > ?1 OR state = 'open') AND (?2 IS NULL OR service = ?2)
+             WHERE (resolved_at > ?1 OR state = 'open') AND (?2 IS NULL OR service = ?2) AND leg IN ('send', 'receive')
              ORDER BY started_at, id",
         )?;
         let mut rows = statement.query(params![us(since), service.map(ServiceName::as_str)])?;
@@ -82,4 +82,27 @@ impl Store {
         }
         Ok(found)
     }
+
+    /// When the mail of a span that did not come in time was under way: from the probe's start until it
+    /// was seen, if it was. The oldest first, at most [`MOST_DETOURS`].
+    pub fn detours(
+        &self,
+        service: &ServiceName,
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Result<Vec<(Timestamp, Option<Timestamp>)>, StoreError> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT started_at, visible_at FROM probes
+             WHERE service = ?1 AND started_at BETWEEN ?2 AND ?3 AND accepted = 1
+                 AND outcome IN ('late', 'lost', 'unknown') ORDER BY started_at LIMIT ?4",
+        )?;
+        let rows = statement
+            .query_map(params![service.as_str(), us(from), us(until), MOST_DETOURS], |row| {
+                Ok((time(row.get(0)?), row.get::<_, Option<i64>>(1)?.map(time)))
+            })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
 }
+
+/// The most mails of an outage that are drawn.
+const MOST_DETOURS: u32 = 5_000;

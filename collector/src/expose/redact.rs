@@ -1,0 +1,63 @@
+//! What strangers may see of an incident: what fails, since when, where, and when it should be over.
+//! No addresses, no servers' words, no agents, and nothing operators wrote. Pure.
+
+use jiff::Timestamp;
+
+use super::pages::{culprit, leg_of, sentence};
+use crate::evaluate::{Blame, Component, ComponentKind};
+use crate::incident::{Moment, MomentKind};
+use crate::store::{Incident, Resolution};
+
+/// The incident without anything that strangers must not see.
+pub(super) fn redacted(incident: Incident, now: Timestamp) -> Incident {
+    let summary = sentence(&incident, now);
+    let (service, leg) = (incident.service.clone(), incident.leg);
+    let what = leg_of(&service, leg);
+    let mut evidence = incident.evidence;
+    evidence.samples.clear();
+    let mut clocks = incident.clocks;
+    clocks.acknowledged_by = None;
+    let known = |name: &str| if name == service.as_str() { name } else { "another provider" }.to_owned();
+    let blame = incident.blame.map(|blame| {
+        let suspects = blame.suspects.into_iter().map(|suspect| Component {
+            name: match suspect.kind {
+                ComponentKind::Vantage | ComponentKind::Mx => String::new(),
+                _ => known(&suspect.name),
+            },
+            kind: suspect.kind,
+        });
+        let mut blame = Blame { suspects: suspects.collect(), ..Blame::default() };
+        blame.suspects.dedup();
+        blame.words = culprit(Some(&blame), &service).unwrap_or_default();
+        blame
+    });
+    Incident {
+        resolution: incident
+            .resolution
+            .map(|end| Resolution { summary: format!("{what} works again."), ..end }),
+        timeline: incident.timeline.into_iter().filter_map(|moment| public_moment(&moment, &what)).collect(),
+        failovers: Vec::new(),
+        summary,
+        evidence,
+        clocks,
+        blame,
+        ..incident
+    }
+}
+
+/// A moment in our own words, if strangers may know of it.
+fn public_moment(moment: &Moment, what: &str) -> Option<Moment> {
+    let words = match moment.kind {
+        MomentKind::Failed => format!("{what}: the first failure."),
+        MomentKind::Opened => format!("{what}: found to be an incident."),
+        MomentKind::Failover => "Mail flows through another site.".into(),
+        MomentKind::Overran => "The promised time to recover passed.".into(),
+        MomentKind::Resolved => format!("{what} works again."),
+        MomentKind::Changed
+        | MomentKind::Paged
+        | MomentKind::Acknowledged
+        | MomentKind::Note
+        | MomentKind::Clock => return None,
+    };
+    Some(Moment { at: moment.at, kind: moment.kind, words, by: None })
+}

@@ -1,0 +1,209 @@
+//! Thursday: somebody opens the page and can say what is broken, since when, whose fault, and until when.
+
+use std::sync::Arc;
+
+use mailsonar_clock::{Clock, SharedClock};
+use mailsonar_collector::Config;
+use mailsonar_collector::store::Store;
+use mailsonar_settings::Document;
+
+use crate::fixture::{self, DELIVERED, INCIDENT, PROBE};
+use crate::harness::Served;
+
+/// Stands at 13:20 on that Thursday.
+struct Standing;
+
+impl Clock for Standing {
+    fn now(&self) -> jiff::Timestamp {
+        fixture::time(fixture::NOW)
+    }
+
+    fn civil(&self) -> jiff::Timestamp {
+        self.now()
+    }
+}
+
+pub(crate) fn configured(more: &str) -> Config {
+    let text = format!("listen = \"127.0.0.1:0\"\n[store]\npath = \"c.db\"\n{}{more}", fixture::agents());
+    Config::from_document(&Document::new("collector.toml", text)).expect("a good configuration")
+}
+
+/// A collector that has seen the day.
+pub(crate) async fn served(outage: bool, more: &str) -> Served {
+    let store = Store::in_memory().expect("a store");
+    fixture::fill(&store, outage);
+    fixture::keep_rich_probes(&store);
+    let clock: SharedClock = Arc::new(Standing);
+    let served = Served::with(configured(more), clock, store).await;
+    served.collector.tick(fixture::time(fixture::NOW)).await;
+    served
+}
+
+/// A page's text without its markup, and with single spaces.
+pub(crate) fn text_of(page: &str) -> String {
+    let mut text = String::new();
+    let mut inside = false;
+    for c in page.chars() {
+        match c {
+            '<' => inside = true,
+            '>' => {
+                inside = false;
+                text.push(' ');
+            }
+            c if !inside => text.push(c),
+            _ => {}
+        }
+    }
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[tokio::test]
+async fn the_first_sentence_says_what_since_when_whose_fault_and_until_when() {
+    let served = served(true, "").await;
+    let (status, page) = served.get("/").await;
+    assert_eq!(status, 200);
+    let text = text_of(&page);
+    assert!(text.contains("Receiving at acme fails since 11:00:07 UTC, in 3 of 3 regions."), "{text}");
+    assert!(text.contains("acme's delivery is to blame."), "what is accepted does not arrive: {text}");
+    assert!(text.contains("Should be over by ~13:42 UTC"), "{text}");
+    for page in ["/services/acme", &format!("/incidents/{INCIDENT}")] {
+        let (status, page) = served.get(page).await;
+        assert_eq!(status, 200);
+        assert!(text_of(&page).contains("Receiving at acme fails since 11:00:07 UTC"), "{page}");
+    }
+    let (_, page) = served.get(&format!("/incidents/{INCIDENT}")).await;
+    let text = text_of(&page);
+    for part in [
+        "Suspect: acme",
+        "Accepting again 13:04:07 UTC",
+        "from the regions concerned failed.",
+        "Mails still missing",
+        "Called the vendor",
+    ] {
+        assert!(text.contains(part), "{part} is not in {text}");
+    }
+}
+
+#[tokio::test]
+async fn in_peace_the_page_is_calm_and_every_page_is_there() {
+    let served = served(false, "").await;
+    let (_, page) = served.get("/").await;
+    let text = text_of(&page);
+    assert!(text.contains("Mail flows. 4 services watched from 3 regions; nothing is wrong."), "{text}");
+    assert!(text.contains("Maintenance of globex"), "{text}");
+    let probe = format!("/probes/{PROBE}");
+    let delivered = format!("/probes/{DELIVERED}");
+    let past = "/incidents/0198c0de-0000-7000-8000-000000000004";
+    for path in ["/services/acme", "/incidents", past, &probe, &delivered, "/agents", "/maintenance"] {
+        let (status, page) = served.get(path).await;
+        assert_eq!(status, 200, "{path}");
+        assert!(page.contains("<main") && page.ends_with("</html>"), "{path}: {page}");
+    }
+    for path in [
+        "/services/nobody",
+        "/incidents/x",
+        "/probes/x",
+        "/probes/0198c0de-3333-7000-8000-000000000001",
+        "/x",
+    ] {
+        let (status, page) = served.get(path).await;
+        assert_eq!((status, page.contains("There is nothing here.")), (404, true), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn strangers_see_what_is_public_and_nothing_of_servers_agents_or_operators() {
+    let token = mailsonar_collector::ingest::token_hash("mst_maria");
+    let more = format!("[operators.maria]\ntoken_sha256 = \"{token}\"\n[expose]\npublic = [\"acme\"]\n");
+    let served = served(true, &more).await;
+    for path in ["/", "/services/acme", "/incidents", &format!("/incidents/{INCIDENT}"), "/maintenance"] {
+        let (status, page) = served.get(path).await;
+        assert_eq!(status, 200, "{path}");
+        for secret in [
+            "192.0.2.",
+            "mx1.",
+            "frankfurt-1",
+            "globex",
+            "maria",
+            "queued as",
+            "no answer",
+            "vendor",
+            "dc-east",
+        ] {
+            assert!(!page.contains(secret), "{path} tells strangers of {secret}: {page}");
+        }
+    }
+    for path in ["/services/globex", &format!("/probes/{PROBE}"), "/agents"] {
+        assert_eq!(served.get(path).await.0, 404, "{path}");
+    }
+    for path in ["/api/v1/probes", "/api/v1/incidents", "/api/v1/agents", "/api/v1/silences", "/metrics"] {
+        assert_eq!(served.get(path).await.0, 401, "{path}");
+        let asked = served.http.get(format!("{}{path}", served.base)).bearer_auth("mst_maria").send().await;
+        assert_eq!(asked.expect("an answer").status(), 200, "{path}");
+    }
+    let page = served.http.get(&served.base).bearer_auth("mst_maria").send().await.expect("an answer");
+    assert!(page.text().await.expect("text").contains("globex"), "operators see everything");
+}
+
+#[tokio::test]
+async fn markup_in_foreign_words_is_text_on_every_page_and_nothing_inline_may_run() {
+    const EVIL: &str = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>\u{202e}\u{1b}[31m";
+    let served = served(true, "").await;
+    let job = |store: &Store| {
+        let mut incident = store.incident(INCIDENT)?.expect("it is there");
+        incident.clocks.acknowledged_by = Some(EVIL.into());
+        incident.failovers[0].to = EVIL.into();
+        incident.timeline.iter_mut().for_each(|moment| {
+            moment.words = EVIL.into();
+            moment.by = Some(EVIL.into());
+        });
+        let blame = incident.blame.get_or_insert_default();
+        blame.words = EVIL.into();
+        blame.suspects.iter_mut().for_each(|suspect| suspect.name = EVIL.into());
+        incident.evidence.samples.iter_mut().for_each(|sample| sample.reason = EVIL.into());
+        store.put_incident(&incident)?;
+        let mut probe = store.probe(PROBE.parse().expect("an id"))?.expect("it is there").record;
+        probe.revision += 1;
+        probe.verdict.reason = EVIL.into();
+        probe.evidence[0].words = EVIL.into();
+        probe.handover.changes[0].is = EVIL.into();
+        let mut agent = store.agents()?.swap_remove(0);
+        store.merge(&agent, fixture::time(fixture::NOW), &probe)?;
+        agent.software = EVIL.into();
+        store.hear(mailsonar_collector::store::Hello {
+            name: agent.name,
+            region: agent.region,
+            software: agent.software,
+            sent_at: fixture::time(fixture::NOW),
+            received_at: fixture::time(fixture::NOW),
+            routes: None,
+            health: agent.health,
+        })?;
+        let windows = store.silences(fixture::time(fixture::NOW), jiff::Timestamp::MAX)?;
+        for window in windows {
+            store.put_silence(&mailsonar_collector::silence::Silence {
+                reason: EVIL.into(),
+                author: EVIL.into(),
+                ..window
+            })?;
+        }
+        Ok::<_, mailsonar_collector::store::StoreError>(())
+    };
+    served.desks.run(job).await.expect("it writes");
+    let incident = format!("/incidents/{INCIDENT}");
+    let probe = format!("/probes/{PROBE}");
+    for path in ["/", "/incidents", &incident, &probe, "/services/acme", "/agents", "/maintenance"] {
+        let response = served.http.get(format!("{}{path}", served.base)).send().await.expect("an answer");
+        let policy = response.headers()["content-security-policy"].to_str().expect("text").to_owned();
+        assert!(policy.starts_with("default-src 'none'") && !policy.contains("unsafe"), "{policy}");
+        let page = response.text().await.expect("text");
+        assert!(!page.contains("<img") && !page.contains("<script>"), "{path}: {page}");
+        assert!(!page.contains('\u{202e}') && !page.contains('\u{1b}'), "{path}");
+        if !["/incidents", "/services/acme"].contains(&path) {
+            assert!(
+                page.contains("&lt;script&gt;alert(1)&lt;/script&gt;"),
+                "{path} shows it as text: {page}"
+            );
+        }
+    }
+}
