@@ -12,4 +12,7 @@ pub mod hostile;
 pub mod patience;
 pub mod peers;
 pub mod processes;
+pub mod scenario;
+pub mod seeds;
+pub mod simulation;
 pub mod testbed;

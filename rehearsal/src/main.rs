@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use mailsonar_rehearsal::demo;
+use mailsonar_rehearsal::{demo, scenario, seeds};
 
 /// Plays outages of a mail service, and shows what the monitoring makes of them.
 #[derive(Debug, Parser)]
@@ -20,6 +20,14 @@ enum Command {
     ///
     /// Needs no configuration, no rights and no network.
     Demo(demo::Options),
+    /// Play scenarios in simulated time, and say whether all went as they expect.
+    ///
+    /// Exit codes: 0 all as expected, 1 not, 2 a file is wrong.
+    Run(scenario::Options),
+    /// Play random days, and check what must hold after any of them.
+    ///
+    /// Exit codes: 0 all held, 1 something did not.
+    Seeds(seeds::Options),
 }
 
 fn main() -> ExitCode {
@@ -28,6 +36,8 @@ fn main() -> ExitCode {
     rustls::crypto::ring::default_provider().install_default().ok();
     let played = match command {
         Command::Demo(options) => demo::run(&options),
+        Command::Run(options) => scenario::run(&options),
+        Command::Seeds(options) => seeds::run(&options),
     };
     played.unwrap_or_else(|error| {
         eprintln!("mailsonar-rehearse: {error:#}");

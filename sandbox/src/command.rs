@@ -49,6 +49,12 @@ pub fn run(sandbox: &Sandbox, line: &str) -> String {
     }
 }
 
+/// A rule as it is typed after `fault add`: `gone provider=acme.example site=east`.
+pub fn parse(line: &str) -> Result<Rule, String> {
+    let words = words(line);
+    rule(&words.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
 /// A rule out of the words after `fault add`: the fault's name, then `key=value`.
 pub fn rule(words: &[&str]) -> Result<Rule, String> {
     let (name, rest) = words.split_first().ok_or("name a fault; see help")?;
@@ -248,29 +254,24 @@ fn unescaped(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn parsed(line: &str) -> Result<Rule, String> {
-        let words = words(line);
-        rule(&words.iter().map(String::as_str).collect::<Vec<_>>())
-    }
-
     #[test]
     fn a_rule_is_typed_as_it_is_said() {
         assert_eq!(
-            parsed(r#"reply code=451 text="4.3.0 Try later" stage=rcpt service=mx site=east share=0.3"#),
+            parse(r#"reply code=451 text="4.3.0 Try later" stage=rcpt service=mx site=east share=0.3"#),
             Ok(Rule::new(Fault::Reply { code: 451, text: "4.3.0 Try later".into() })
                 .stage(Stage::RcptTo)
                 .service(Service::Mx)
                 .site("east")
                 .share(0.3))
         );
-        assert_eq!(parsed("raw text=250\\r\\n"), Ok(Rule::new(Fault::Raw { text: "250\r\n".into() })));
+        assert_eq!(parse("raw text=250\\r\\n"), Ok(Rule::new(Fault::Raw { text: "250\r\n".into() })));
     }
 
     #[test]
     fn a_wrong_word_is_named() {
-        assert!(parsed("refuse stag=rcpt").unwrap_err().contains("\"stag\""));
-        assert!(parsed("refuse stage=recipient").unwrap_err().contains("rcpt"));
-        assert!(parsed("drain").unwrap_err().contains("per-second"));
-        assert!(parsed("explode").unwrap_err().contains("explode"));
+        assert!(parse("refuse stag=rcpt").unwrap_err().contains("\"stag\""));
+        assert!(parse("refuse stage=recipient").unwrap_err().contains("rcpt"));
+        assert!(parse("drain").unwrap_err().contains("per-second"));
+        assert!(parse("explode").unwrap_err().contains("explode"));
     }
 }

@@ -25,11 +25,13 @@ use crate::{
     config::Role,
     fault::{Fault, Service, Stage},
     faults::Place,
-    world::{Provider, SharedWorld},
+    world::{Host, Provider, SharedWorld},
 };
 
 /// How long an answer may be kept, in seconds: short, so that a failover shows.
 const TTL: u32 = 5;
+/// How far behind the site in use a failover puts all others.
+const BEHIND: u16 = 1_000;
 /// What a stale MX record names, and where that host no longer is.
 const STALE: (&str, Ipv4Addr) = ("old-mx", Ipv4Addr::new(127, 255, 255, 1));
 
@@ -67,12 +69,19 @@ pub(crate) fn exchangers(world: &SharedWorld, domain: &str) -> Answer<Vec<usize>
         .enumerate()
         .filter(|(_, host)| host.provider == index)
         .filter_map(|(at, host)| match host.config.role {
-            Role::Mx { preference } => Some((preference, at)),
+            Role::Mx { preference } => Some((preferred(&world.providers[index], host, preference), at)),
             _ => None,
         })
         .collect();
     found.sort_unstable();
     Answer::Found(found.into_iter().map(|(_, at)| at).collect())
+}
+
+/// The preference of an MX host now: after a failover, the site in use comes before all others.
+fn preferred(provider: &Provider, host: &Host, preference: u16) -> u16 {
+    let active = provider.site_in_use();
+    let usual = provider.config.hosts.first().is_none_or(|first| first.site == active);
+    if usual || host.config.site == active { preference } else { preference.saturating_add(BEHIND) }
 }
 
 /// What the rules have for questions about this provider.
@@ -128,6 +137,7 @@ fn zone(world: &SharedWorld, provider: &Provider, stale: bool) -> Vec<(String, R
             Role::Imap => "imap",
             Role::Mx { preference } => {
                 if !stale {
+                    let preference = preferred(provider, host, preference);
                     records.extend(mx(&domain, preference, host.name()));
                 }
                 continue;

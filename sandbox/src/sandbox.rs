@@ -154,7 +154,8 @@ impl Sandbox {
         dns::answer(&self.world, query, SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0)).await
     }
 
-    /// Points `smtp.DOMAIN` and `imap.DOMAIN` at another site, as a provider does in a failover.
+    /// Points `smtp.DOMAIN` and `imap.DOMAIN` at another site, and prefers its MX hosts, as a provider does
+    /// in a failover.
     pub fn fail_over(&self, domain: &str, site: &str) -> Result<(), Error> {
         let provider = self.provider(domain)?;
         if !provider.config.hosts.iter().any(|host| host.site == site) {
@@ -198,6 +199,17 @@ impl Sandbox {
     pub fn grant(&self, account: &str, token: &str) -> Result<(), Error> {
         self.provider(crate::world::domain(account))?.mailboxes.grant(account, token);
         Ok(())
+    }
+
+    /// The Message-IDs of what lies in a folder, without angle brackets, in the order of arrival.
+    pub fn message_ids(&self, account: &str, folder: &str) -> Result<Vec<String>, Error> {
+        let mailboxes = &self.provider(crate::world::domain(account))?.mailboxes;
+        let ids = |folder: &mut crate::mailbox::Folder| {
+            folder.messages.iter().map(|message| crate::headers::message_id(&message.bytes)).collect()
+        };
+        mailboxes
+            .with(&account.to_ascii_lowercase(), folder, ids)
+            .ok_or_else(|| Error::Unknown { what: "mailbox", name: format!("{account} {folder}") })
     }
 
     /// Stops listening, ends all connections and queues, and waits until that is done.

@@ -65,7 +65,7 @@ impl Document {
         })
     }
 
-    /// A problem with the value at a dotted key, such as `routes.loop.to`. Where the key is not in the
+    /// A problem with the value at a dotted key, such as `routes.loop.to`, or `events.2.at`. Where the key is not in the
     /// file, the nearest table above it is shown.
     pub fn problem(&self, key: &str, message: impl Into<String>, remedy: impl Into<String>) -> Problem {
         self.at(self.locate(key), key, message, remedy)
@@ -89,19 +89,26 @@ impl Document {
 
     fn locate(&self, key: &str) -> Option<Range<usize>> {
         let root = DeTable::parse(&self.text).ok()?;
-        let mut table = root.get_ref();
-        let mut found = None;
-        for part in key.split('.') {
-            let Some((name, value)) = table.iter().find(|(name, _)| name.get_ref() == part) else { break };
-            found = Some(match value.get_ref() {
-                DeValue::Table(inner) => {
-                    table = inner;
-                    name.span()
+        let mut parts = key.split('.');
+        let first = parts.next()?;
+        let (name, mut value) = root.get_ref().iter().find(|(name, _)| name.get_ref() == first)?;
+        let is_table = |value: &DeValue<'_>| matches!(value, DeValue::Table(_));
+        let mut found = if is_table(value.get_ref()) { name.span() } else { value.span() };
+        for part in parts {
+            let inner = match value.get_ref() {
+                DeValue::Table(table) => table.iter().find(|(name, _)| name.get_ref() == part),
+                DeValue::Array(values) => {
+                    let Some(inner) = part.parse().ok().and_then(|at: usize| values.get(at)) else { break };
+                    (found, value) = (inner.span(), inner);
+                    continue;
                 }
-                _ => value.span(),
-            });
+                _ => None,
+            };
+            let Some((name, inner)) = inner else { break };
+            found = if is_table(inner.get_ref()) { name.span() } else { inner.span() };
+            value = inner;
         }
-        found
+        Some(found)
     }
 
     fn excerpt(&self, span: &Range<usize>) -> (usize, String, Range<usize>) {
@@ -212,6 +219,11 @@ mod tests {
             shown.contains("2 | to = \"nobody\"\n  |      ^^^^^^^^\n  = add [accounts.nobody]"),
             "{shown}"
         );
+        let listed =
+            Document::new("a.toml", "[[event]]\nat = \"1\"\n[[event]]\nat = \"2\"\nbreak = [\"x\", \"y\"]\n");
+        let place = |key: &str| listed.problem(key, "wrong", "").to_string();
+        assert!(place("event.1.at").starts_with("a.toml:4: "), "{}", place("event.1.at"));
+        assert!(place("event.1.break.1").contains("5 | break = [\"x\", \"y\"]\n  |               ^^^"));
         let shown = document.problem("routes.loop.from", "missing", "add from").to_string();
         assert!(shown.starts_with("a.toml:1: routes.loop.from: missing"), "{shown}");
     }

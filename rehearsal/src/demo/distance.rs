@@ -7,13 +7,14 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use mailsonar_agent::net::{BoxedStream, Network, Tcp};
+use mailsonar_agent::net::{BoxedStream, Network, SharedNetwork, Tcp};
 use mailsonar_clock::SharedClock;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 /// What is under way in one direction at most, in chunks.
 const UNDER_WAY: usize = 64;
@@ -23,14 +24,21 @@ const CHUNK: usize = 16 * 1024;
 #[derive(Debug, Clone)]
 pub struct Distance {
     way: Way,
-    cut: Arc<watch::Sender<bool>>,
+    network: SharedNetwork,
 }
 
 #[derive(Clone)]
 struct Way {
     half: Duration,
     clock: SharedClock,
-    cut: watch::Receiver<bool>,
+    gate: Arc<Gate>,
+}
+
+/// Whether the way is cut. (tokio's `watch` would do, but wakes those who wait in no fixed order.)
+#[derive(Default)]
+struct Gate {
+    cut: AtomicBool,
+    mended: Notify,
 }
 
 impl std::fmt::Debug for Way {
@@ -40,24 +48,35 @@ impl std::fmt::Debug for Way {
 }
 
 impl Distance {
-    /// A way on which a packet and its answer take this long.
+    /// A way on which a packet and its answer take this long, over the machine's TCP.
     pub fn new(round_trip: Duration, clock: SharedClock) -> Self {
-        let (cut, told) = watch::channel(false);
-        Self { way: Way { half: round_trip / 2, clock, cut: told }, cut: Arc::new(cut) }
+        Self::over(Arc::new(Tcp), round_trip, clock)
+    }
+
+    /// The same over another network.
+    pub fn over(network: SharedNetwork, round_trip: Duration, clock: SharedClock) -> Self {
+        Self { way: Way { half: round_trip / 2, clock, gate: Arc::default() }, network }
     }
 
     /// Cuts the way, or mends it. While it is cut, packets vanish.
     pub fn cut(&self, cut: bool) {
-        self.cut.send_replace(cut);
+        self.way.gate.cut.store(cut, Ordering::Release);
+        self.way.gate.mended.notify_waiters();
+    }
+
+    /// Completes when a packet and its answer have got through.
+    pub async fn round_trip(&self) {
+        self.way.mended().await;
+        tokio::time::sleep(self.way.half * 2).await;
+        self.way.mended().await;
     }
 }
 
 impl Network for Distance {
     fn connect(&self, address: SocketAddr) -> BoxFuture<'_, io::Result<BoxedStream>> {
         Box::pin(async move {
-            self.way.clone().mended().await;
-            tokio::time::sleep(self.way.half * 2).await;
-            let far = Tcp.connect(address).await?;
+            self.round_trip().await;
+            let far = self.network.connect(address).await?;
             let (near, middle) = tokio::io::duplex(CHUNK);
             let (far_reads, far_writes) = tokio::io::split(far);
             let (middle_reads, middle_writes) = tokio::io::split(middle);
@@ -71,16 +90,20 @@ impl Network for Distance {
 
 impl Way {
     /// Completes when the way is not cut.
-    async fn mended(mut self) {
-        if self.cut.wait_for(|cut| !cut).await.is_err() {
-            std::future::pending::<()>().await;
+    async fn mended(&self) {
+        loop {
+            let mended = self.gate.mended.notified();
+            if !self.gate.cut.load(Ordering::Acquire) {
+                return;
+            }
+            mended.await;
         }
     }
 
     async fn arrives(&self, at: jiff::Timestamp) {
         let left = at.duration_since(self.clock.now());
         tokio::time::sleep(Duration::try_from(left).unwrap_or_default()).await;
-        self.clone().mended().await;
+        self.mended().await;
     }
 }
 
@@ -92,6 +115,7 @@ async fn carry(way: Way, mut from: impl AsyncRead + Unpin, mut to: impl AsyncWri
     while open || !under_way.is_empty() {
         let next = under_way.front().map_or(way.clock.now(), |(at, _)| *at);
         tokio::select! {
+            biased;
             read = from.read(&mut buffer), if open && under_way.len() < UNDER_WAY => {
                 // A connection that breaks is one that ends: the difference is lost on the way.
                 let length = read.unwrap_or(0);
