@@ -9,7 +9,7 @@ use super::report::{IncidentSummary, Kind, Report, clock};
 /// How wide a line of text is.
 const WIDTH: usize = 100;
 /// Where the words of the timeline begin.
-const INDENT: usize = 24;
+const INDENT: usize = 26;
 
 /// The whole report as text.
 pub fn text(report: &Report) -> String {
@@ -39,7 +39,7 @@ fn timeline(text: &mut String, report: &Report) {
             Kind::Finding => "finding",
             Kind::Backlog => "backlog",
         };
-        let head = format!("  {:<12}  {word:<8}", clock(line.at, report.began));
+        let head = format!("  {:<12}  {word:<8}  ", clock(line.at, report.began));
         let words = wrapped(&line.words, INDENT);
         *text += &format!("{head:<INDENT$}{}", words.trim_start());
     }

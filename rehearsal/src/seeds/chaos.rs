@@ -14,7 +14,7 @@ use crate::scenario::{Act, Event};
 use crate::simulation::{REFERENCE_DOMAIN, SERVICE_DOMAIN, Usual};
 
 /// The longest that anything is broken, from the start.
-pub const TROUBLE: SignedDuration = SignedDuration::from_mins(50);
+pub(super) const TROUBLE: SignedDuration = SignedDuration::from_mins(50);
 
 /// What can be broken at a provider, as `fault add` takes it.
 const FAULTS: [&str; 40] = [

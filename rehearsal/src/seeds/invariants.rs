@@ -62,6 +62,14 @@ pub fn broken(chaos: &Chaos, after: &Aftermath) -> Vec<String> {
 }
 
 impl Aftermath {
+    /// Whether nothing waits for anything any more.
+    pub fn has_settled(&self) -> bool {
+        let flying = self.stored.values().any(|record| record.verdict.outcome == Outcome::InFlight);
+        let open = self.incidents.iter().any(|incident| incident.state == IncidentState::Open);
+        let shipped = self.written.values().all(|record| self.has(record));
+        !flying && !open && shipped && self.left.is_empty() && self.facts.in_queues() == 0
+    }
+
     /// What still waits for something.
     pub fn unfinished(&self) -> String {
         let flying =

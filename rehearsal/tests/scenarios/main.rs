@@ -1,0 +1,6 @@
+//! Scenarios and random days, played in simulated time.
+
+mod files;
+mod seeds;
+mod shipped;
+mod twice;
