@@ -1,6 +1,7 @@
 //! Expectations: whether what was played is what was wanted, and what would contradict it.
 //!
 //! Pure: what was played goes in, a verdict with its reason comes out.
+#![expect(clippy::format_push_string, reason = "text for people, made once: plain words before allocations")]
 
 use jiff::{SignedDuration, Timestamp};
 use mailsonar_collector::store::Incident;
@@ -59,11 +60,11 @@ impl Expectation {
             Self::Page(wanted) => {
                 let pages: Vec<_> = played.pages.iter().filter(|page| wanted.fits(page, played)).collect();
                 let met = wanted.times.map_or(!pages.is_empty(), |times| pages.len() == times);
-                (met, told(&pages, &played.pages, |page| page_words(page)))
+                (met, told(&pages, &played.pages, page_words))
             }
             Self::NoPage(wanted) => {
                 let pages: Vec<_> = played.pages.iter().filter(|page| wanted.fits(page, played)).collect();
-                (pages.is_empty(), told(&pages, &[], |page| page_words(page)))
+                (pages.is_empty(), told(&pages, &[], page_words))
             }
             Self::Incidents(wanted) => {
                 let count = incidents(played, wanted.leg.as_deref()).count();
@@ -282,8 +283,8 @@ fn times(times: Option<usize>) -> String {
 
 impl PageWanted {
     fn sentence(&self, what: &str) -> String {
-        let kind = [&self.severity, &self.leg, &self.status].into_iter().flatten();
-        let mut text = kind.map(|word| format!("{word} ")).collect::<String>() + what;
+        let kind = [&self.severity, &self.leg, &self.status].into_iter().flatten().map(String::as_str);
+        let mut text = kind.chain([what]).collect::<Vec<_>>().join(" ");
         if let Some(notifier) = &self.notifier {
             text += &format!(" to {notifier}");
         }

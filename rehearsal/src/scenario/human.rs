@@ -1,4 +1,5 @@
 //! The report for people: the appendix that an article about the day would have.
+#![expect(clippy::format_push_string, reason = "text for people, made once: plain words before allocations")]
 
 use std::fmt::Write as _;
 

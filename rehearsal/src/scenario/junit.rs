@@ -1,4 +1,4 @@
-//! The report as JUnit XML: one suite a scenario, one case an expectation.
+//! The report as `JUnit` XML: one suite a scenario, one case an expectation.
 
 use std::fmt::Write as _;
 

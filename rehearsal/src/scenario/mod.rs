@@ -35,7 +35,7 @@ pub struct Options {
     /// Say it in JSON.
     #[arg(long)]
     json: bool,
-    /// Write the expectations here as JUnit XML, too.
+    /// Write the expectations here, too, as XML that CI systems read (`JUnit`).
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
     /// Play it on the wall clock, as slow as it is.

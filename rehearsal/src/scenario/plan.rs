@@ -116,6 +116,9 @@ impl Plan {
     }
 }
 
+/// A key, the names under it, and what is done to each.
+type Named<'a> = (&'static str, &'a [String], fn(String) -> Act);
+
 struct Reader<'a> {
     document: &'a Document,
     problems: Vec<Problem>,
@@ -226,7 +229,7 @@ impl Reader<'_> {
     }
 
     fn at_regions(&mut self, event: &file::Event, at: usize, world: &Usual) -> Vec<Act> {
-        let lists: [(&str, &[String], fn(String) -> Act); 4] = [
+        let lists: [Named<'_>; 4] = [
             ("cut", &event.cut, |region| Act::Cut(region, true)),
             ("mend", &event.mend, |region| Act::Cut(region, false)),
             ("silence", &event.silence, |region| Act::Silence(region, true)),
@@ -248,8 +251,7 @@ impl Reader<'_> {
     fn at_programs(&mut self, event: &file::Event, at: usize, world: &Usual) -> Vec<Act> {
         let agents: Vec<String> = world.regions.iter().map(|(region, _)| format!("{region}-1")).collect();
         let mut acts = Vec::new();
-        let lists: [(&str, &[String], fn(String) -> Act); 2] =
-            [("kill", &event.kill, Act::Kill), ("start", &event.start, Act::Start)];
+        let lists: [Named<'_>; 2] = [("kill", &event.kill, Act::Kill), ("start", &event.start, Act::Start)];
         for (part, programs, act) in lists {
             for (nth, program) in programs.iter().enumerate() {
                 if program != COLLECTOR && !agents.contains(program) {

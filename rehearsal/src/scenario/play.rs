@@ -82,7 +82,7 @@ pub async fn play_in(world: World, plan: &Plan) -> anyhow::Result<Played> {
         player.happen(event).await.with_context(|| format!("event {:?}", event.words))?;
     }
     player.until(SignedDuration::try_from(plan.length)?).await;
-    player.world.check().await?;
+    player.world.check()?;
     player.played().await
 }
 

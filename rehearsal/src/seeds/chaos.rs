@@ -1,6 +1,7 @@
 //! A random day: faults, kills and restarts, drawn from a seed.
 //!
 //! Everything that is broken is healed at a known time; what follows is the time to recover.
+#![expect(clippy::format_push_string, reason = "text for people, made once: plain words before allocations")]
 
 use std::time::Duration;
 

@@ -170,12 +170,15 @@ impl Aftermath {
         let hour = SignedDuration::from_hours(1);
         let mut broken = Vec::new();
         for (account, times) in refused {
-            let crowded = times.windows(most + 1).find(|times| times[most].duration_since(times[0]) < hour);
-            if let Some(times) = crowded {
+            let crowded = times
+                .windows(most + 1)
+                .map(|times| (times[0], times[most]))
+                .find(|(first, last)| last.duration_since(*first) < hour);
+            if let Some((first, _)) = crowded {
                 broken.push(format!(
                     "I14: {account} was refused {} times in the hour from {}",
                     most + 1,
-                    times[0]
+                    first
                 ));
             }
         }

@@ -4,6 +4,7 @@
 //! chaos (a plan from a seed) → play → recover → invariants, against the mail service's own truth
 //! ```
 //! A seed that fails is printed, and plays again exactly.
+#![expect(clippy::format_push_string, reason = "text for people, made once: plain words before allocations")]
 
 mod chaos;
 mod invariants;
@@ -125,7 +126,7 @@ async fn day(chaos: &Chaos, seed: u64) -> anyhow::Result<Aftermath> {
 async fn aftermath(player: &mut Player, until: SignedDuration) -> anyhow::Result<Aftermath> {
     let until = player.began() + until;
     let world = player.world();
-    world.check().await?;
+    world.check()?;
     let everything = ProbeQuery { limit: u32::MAX, ..ProbeQuery::default() };
     let stored = world.desks().read(move |store| store.probes(&everything)).await?;
     let stored = stored.into_iter().map(|probe| probe.record);

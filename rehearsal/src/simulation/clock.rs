@@ -25,6 +25,7 @@ impl SimulatedClock {
     }
 
     /// Another clock of the same time, with a wall clock of its own.
+    #[must_use]
     pub fn another(&self) -> Self {
         Self { began: self.began, at: self.at, ahead_us: AtomicI64::new(0) }
     }

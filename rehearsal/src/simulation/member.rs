@@ -153,7 +153,7 @@ impl Member {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(super) async fn check(&mut self) -> anyhow::Result<()> {
+    pub(super) fn check(&mut self) -> anyhow::Result<()> {
         let failed = self.running.as_mut().and_then(|running| Box::pin(running.failed()).now_or_never());
         match failed {
             Some(error) => bail!("a part of agent {} failed: {error}", self.name),

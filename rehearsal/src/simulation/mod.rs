@@ -23,6 +23,7 @@ use mailsonar_collector::notify;
 use mailsonar_collector::store::{Desks, Store};
 use mailsonar_collector::{Collector, Config as CollectorConfig};
 use mailsonar_sandbox::{Rule, RuleId, Sandbox};
+use tempfile::TempDir;
 use tokio_util::task::AbortOnDropHandle;
 
 pub use clock::SimulatedClock;
@@ -40,6 +41,8 @@ pub struct World {
     collector: Headquarters,
     pages: Arc<Mutex<Vec<Paged>>>,
     broken: BTreeMap<String, Vec<RuleId>>,
+    /// The files that a restarted agent reads again.
+    _directory: Arc<TempDir>,
 }
 
 /// The collector, running or not, and what survives it.
@@ -62,12 +65,12 @@ impl World {
         let sandbox = Arc::new(Sandbox::start(setup.sandbox.clone(), clock.clone()).await?);
         std::fs::write(setup.ca_file(), sandbox.ca_pem()).context("the sandbox's CA")?;
         let pages = Arc::<Mutex<Vec<Paged>>>::default();
-        let pager = Pager { clock: clock.clone(), pages: pages.clone() };
+        let receiver = Pager { clock: clock.clone(), pages: pages.clone() };
         let mut collector = Headquarters {
             config: CollectorConfig::from_document(&setup.collector)?,
             clock: clock.clone(),
             desks: Desks::inline(Store::in_memory()?),
-            post: Arc::new(pager),
+            post: Arc::new(receiver),
             reception: Reception::default(),
             running: None,
         };
@@ -79,7 +82,15 @@ impl World {
             member.start().await?;
             members.push(member);
         }
-        Ok(Self { clock, sandbox, members, collector, pages, broken: BTreeMap::new() })
+        Ok(Self {
+            clock,
+            sandbox,
+            members,
+            collector,
+            pages,
+            broken: BTreeMap::new(),
+            _directory: setup.directory,
+        })
     }
 
     /// Breaks something of the mail service, under a name to heal it by.
@@ -149,9 +160,9 @@ impl World {
     }
 
     /// Whether no task of an agent or the collector has ended by itself.
-    pub async fn check(&mut self) -> anyhow::Result<()> {
+    pub fn check(&mut self) -> anyhow::Result<()> {
         for member in &mut self.members {
-            member.check().await?;
+            member.check()?;
         }
         let ended = self.collector.running.as_ref().is_some_and(|(_, task)| task.is_finished());
         ensure!(!ended, "the collector ended by itself");

@@ -1,5 +1,6 @@
 //! What a world is made of: configuration files as a user would write them, and the mail service that
 //! they speak of.
+#![expect(clippy::format_push_string, reason = "text for people, made once: plain words before allocations")]
 
 use std::path::PathBuf;
 use std::sync::Arc;
