@@ -50,7 +50,7 @@ macro_rules! scenarios {
 }
 
 scenarios! {
-    #[ignore = "twenty hours take minutes in a debug build: cargo xtask campaign scenario"]
+    #[ignore = "twenty hours take minutes in a debug build: cargo test --profile rehearsal -p mailsonar-rehearsal --test scenarios -- --ignored"]
     thursday_outage: "thursday-outage",
     silent_loss: "silent-loss",
     greylisting: "greylisting",

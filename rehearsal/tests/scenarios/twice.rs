@@ -8,10 +8,10 @@ const EVENTFUL: &str = r#"
 title = "Everything at once"
 story = "Much goes wrong."
 starts_at = "2026-03-05T09:00:00Z"
-lasts = "12m"
+lasts = "6m"
 
 [[event]]
-at = "+2m"
+at = "+1m"
 name = "half"
 words = "Half of all is lost, a third refused"
 break = [
@@ -23,18 +23,18 @@ cut = ["singapore"]
 clock = { virginia-1 = "+40m" }
 
 [[event]]
-at = "+3m"
+at = "+2m"
 words = "kill -9"
 kill = ["frankfurt-1", "collector"]
 
 [[event]]
-at = "+4m"
+at = "+3m"
 words = "again"
 start = ["frankfurt-1", "collector"]
 fail_over = "acme.example west"
 
 [[event]]
-at = "+6m"
+at = "+4m"
 words = "healed"
 heal = ["half"]
 mend = ["singapore"]
