@@ -53,6 +53,19 @@ struct Attempts {
     live: HashSet<Uuid>,
     /// How many have ended: one that ends while the ledger is read is in neither count.
     ended: u64,
+    /// The ledger held no refusal of the last hour when it was read, and none was written since: it need not
+    /// be read for each sign-in of a healthy account.
+    clean: bool,
+    /// How often something was written.
+    written: u64,
+}
+
+impl Attempts {
+    /// Something is written into the ledger, or was.
+    fn soil(&mut self) {
+        self.clean = false;
+        self.written += 1;
+    }
 }
 
 /// Leave to try one sign-in. Must be told how it went; dropped without, it counts as no attempt unless
@@ -185,11 +198,17 @@ impl Breaker {
 
     async fn try_ask(&self, account: &AccountName, stage: Stage) -> Result<Option<Permit>, Trouble> {
         loop {
-            let ended = self.attempts(account, |attempts| attempts.ended);
+            let (ended, clean, written) =
+                self.attempts(account, |attempts| (attempts.ended, attempts.clean, attempts.written));
             let now = self.clock.now();
-            let rows = self.refusals(account, now).await.map_err(|error| own(stage, &error))?;
+            let rows = if clean {
+                Vec::new()
+            } else {
+                self.refusals(account, now).await.map_err(|error| own(stage, &error))?
+            };
             let id = Uuid::new_v4();
             let asked = self.attempts(account, |attempts| {
+                attempts.clean = rows.is_empty() && attempts.written == written;
                 let refused =
                     rows.into_iter().filter(|(row, _)| !attempts.live.contains(row)).map(|(_, r)| r);
                 let refused: Vec<_> = refused.collect();
@@ -269,7 +288,10 @@ impl Breaker {
     async fn write(&self, permit: &Permit) -> Result<(), DeskError> {
         let (id, account, now) = (permit.id.to_string(), permit.account.clone(), self.clock.now());
         let (at, old) = (now.as_microsecond(), now.saturating_sub(HOUR * 2).unwrap_or(now).as_microsecond());
-        self.ledger
+        // Before and after: who read the ledger meanwhile may have read it too early.
+        self.attempts(&permit.account, Attempts::soil);
+        let written = self
+            .ledger
             .desk()
             .run(move |db| {
                 db.execute("DELETE FROM sign_in WHERE at_us < ?1", [old])?;
@@ -277,7 +299,9 @@ impl Breaker {
                 db.execute(sql, (id, account.as_str(), at))?;
                 Ok(())
             })
-            .await
+            .await;
+        self.attempts(&permit.account, Attempts::soil);
+        written
     }
 
     async fn erase(&self, permit: &Permit) -> Result<(), DeskError> {
