@@ -8,6 +8,7 @@
 mod campaign;
 mod checkout;
 mod dashboards;
+mod foreign;
 mod house;
 mod licences;
 mod packages;
@@ -37,6 +38,11 @@ const TASKS: &[Task] = &[
         run: verify::run,
     },
     Task { name: "packages", what: "install the Debian packages the tests need", run: packages::run },
+    Task {
+        name: "foreign",
+        what: "unpack the mail servers that cannot be installed beside others",
+        run: foreign::run,
+    },
     Task {
         name: "house",
         what: "check the house's own rules: who may know whom, file sizes",

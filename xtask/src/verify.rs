@@ -18,6 +18,7 @@ const STEPS: &[Step] = &[
         env: &[],
         limit: Duration::from_mins(10),
     },
+    Step { name: "foreign", words: &["cargo", "xtask", "foreign"], env: &[], limit: Duration::from_mins(10) },
     Step {
         name: "format",
         words: &["cargo", "fmt", "--all", "--check"],

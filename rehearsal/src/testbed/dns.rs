@@ -47,7 +47,7 @@ pub struct Dns {
 
 impl Dns {
     /// Listens on a free port of this address.
-    pub(super) fn start(address: Ipv4Addr) -> Result<Self> {
+    pub(crate) fn start(address: Ipv4Addr) -> Result<Self> {
         let zones = Arc::<Mutex<Zones>>::default();
         let (stop, stopped) = oneshot::channel();
         let (udp, tcp) = bind(address).context("bind the name server's port")?;
@@ -104,7 +104,7 @@ impl Dns {
     }
 
     /// Claims authority for a domain and all names below it.
-    pub(super) fn add_zone(&self, domain: &str) {
+    pub(crate) fn add_zone(&self, domain: &str) {
         self.zones().authority.push(domain.to_owned());
     }
 

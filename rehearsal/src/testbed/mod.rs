@@ -10,7 +10,7 @@
 //! them from a test's body, be it async on a multi-thread runtime, and not from a spawned task. They need root, and Debian's `postfix`, `dovecot-imapd` and `dovecot-lmtpd`.
 
 pub(crate) mod command;
-mod dns;
+pub(crate) mod dns;
 mod dovecot;
 mod fault;
 mod gate;
@@ -18,9 +18,9 @@ mod layout;
 pub(crate) mod ports;
 mod postfix;
 mod provider;
-mod server;
+pub(crate) mod server;
 mod sweeper;
-mod tls;
+pub(crate) mod tls;
 mod truth;
 
 use std::fs::{self, Permissions};

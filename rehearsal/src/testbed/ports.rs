@@ -17,7 +17,7 @@ const PORTS: std::ops::Range<u16> = 10_000..32_000;
 const ADDRESSES: u8 = 3;
 
 /// Three addresses that follow from the pid and from how many testbeds this process had before.
-pub(super) fn addresses() -> [Ipv4Addr; ADDRESSES as usize] {
+pub(crate) fn addresses() -> [Ipv4Addr; ADDRESSES as usize] {
     static TAKEN: AtomicU8 = AtomicU8::new(0);
     let [.., high, low] = std::process::id().to_be_bytes();
     let first = 1 + ADDRESSES * (TAKEN.fetch_add(1, Ordering::Relaxed) % 80);

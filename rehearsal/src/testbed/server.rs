@@ -20,7 +20,7 @@ const TAIL: usize = 8;
 
 /// A server that runs in the foreground as our child.
 #[derive(Debug)]
-pub(super) struct Server {
+pub(crate) struct Server {
     child: Child,
     root: ProcessId,
     log: PathBuf,
@@ -28,7 +28,7 @@ pub(super) struct Server {
 
 impl Server {
     /// Starts it; what it prints goes to the end of `log`.
-    pub(super) fn start(command: &mut Command, log: &Path) -> Result<Self> {
+    pub(crate) fn start(command: &mut Command, log: &Path) -> Result<Self> {
         let output = File::options().create(true).append(true).open(log)?;
         let child = command
             .stdin(Stdio::null())
@@ -41,7 +41,7 @@ impl Server {
     }
 
     /// Waits until these ports greet; where that fails, the error shows its last words.
-    pub(super) fn wait_until_it_greets(&self, ports: &[SocketAddr]) -> Result<()> {
+    pub(crate) fn wait_until_it_greets(&self, ports: &[SocketAddr]) -> Result<()> {
         let wait = |port| {
             let up = patience::until(&format!("a greeting from {port}"), START, || {
                 if greets(port) { Some(true) } else { (!self.root.is_alive()).then_some(false) }
@@ -57,30 +57,30 @@ impl Server {
     }
 
     /// Our child, the ancestor of the rest.
-    pub(super) fn root(&self) -> ProcessId {
+    pub(crate) fn root(&self) -> ProcessId {
         self.root
     }
 
     /// All its processes.
-    pub(super) fn processes(&self) -> Vec<ProcessId> {
+    pub(crate) fn processes(&self) -> Vec<ProcessId> {
         processes::tree(self.root)
     }
 
     /// Those of its processes that run one of these programs.
-    pub(super) fn running(&self, programs: &[&str]) -> Vec<ProcessId> {
+    pub(crate) fn running(&self, programs: &[&str]) -> Vec<ProcessId> {
         let is_one =
             |process: &ProcessId| process.name().is_some_and(|name| programs.contains(&name.as_str()));
         self.processes().into_iter().filter(is_one).collect()
     }
 
     /// Stops all its processes where they stand.
-    pub(super) fn freeze(&self) -> Result<()> {
+    pub(crate) fn freeze(&self) -> Result<()> {
         processes::stop_tree(self.root)?;
         Ok(())
     }
 
     /// Lets all its processes go on.
-    pub(super) fn thaw(&self) -> Result<()> {
+    pub(crate) fn thaw(&self) -> Result<()> {
         for process in self.processes() {
             process.signal(Signal::CONT)?;
         }
@@ -88,7 +88,7 @@ impl Server {
     }
 
     /// Kills all its processes and waits for their end.
-    pub(super) fn kill(&mut self) -> Result<()> {
+    pub(crate) fn kill(&mut self) -> Result<()> {
         let all = processes::stop_tree(self.root)?;
         let killed = processes::kill_all(&all);
         // the child is ours to reap; it was killed, so this does not block

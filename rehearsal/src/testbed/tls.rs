@@ -1,31 +1,35 @@
 //! A certificate authority made on the spot, and certificates good and bad.
 
+use std::process::Command;
+
 use anyhow::Result;
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
     KeyUsagePurpose, date_time_ymd,
 };
 
+use super::command::run;
+
 /// The name in the certificate that is made out to somebody else.
 pub const WRONG_NAME: &str = "mail.somebody-else.test";
 
 /// The authority that clients of the testbed trust.
 #[derive(Debug)]
-pub(super) struct Authority {
+pub(crate) struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
 }
 
 /// One server's key with three certificates for it, all PEM.
 #[derive(Debug)]
-pub(super) struct Identity {
-    pub(super) key: String,
-    pub(super) good: String,
-    pub(super) expired: String,
-    pub(super) wrong_name: String,
+pub(crate) struct Identity {
+    pub(crate) key: String,
+    pub(crate) good: String,
+    pub(crate) expired: String,
+    pub(crate) wrong_name: String,
 }
 
 impl Authority {
-    pub(super) fn new() -> Result<Self> {
+    pub(crate) fn new() -> Result<Self> {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, "Testbed CA");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -33,13 +37,23 @@ impl Authority {
         Ok(Self { issuer: CertifiedIssuer::self_signed(params, KeyPair::generate()?)? })
     }
 
-    pub(super) fn pem(&self) -> String {
+    pub(crate) fn pem(&self) -> String {
         self.issuer.pem()
     }
 
     /// Certificates for a server that goes by `names`; the first is its common name.
-    pub(super) fn identity(&self, names: &[String]) -> Result<Identity> {
-        let key = KeyPair::generate()?;
+    pub(crate) fn identity(&self, names: &[String]) -> Result<Identity> {
+        self.identity_of(KeyPair::generate()?, names)
+    }
+
+    /// As [`Self::identity`], with an RSA key: there are servers that can use no other.
+    pub(crate) fn rsa_identity(&self, names: &[String]) -> Result<Identity> {
+        let mut openssl = Command::new("/usr/bin/openssl");
+        openssl.args(["genpkey", "-quiet", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"]);
+        self.identity_of(KeyPair::from_pem(&run(&mut openssl)?)?, names)
+    }
+
+    fn identity_of(&self, key: KeyPair, names: &[String]) -> Result<Identity> {
         let certificate =
             |params: CertificateParams| -> Result<String> { Ok(params.signed_by(&key, &self.issuer)?.pem()) };
         let mut expired = leaf(names)?;
