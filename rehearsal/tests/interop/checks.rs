@@ -66,13 +66,13 @@ pub(crate) struct Tried {
     pub(crate) rows: Vec<Row>,
 }
 
-/// Route, what it shows, what must come of it, and what without TLS, where that is not the same.
+/// Route, what it shows, what must come of it, and what at OpenSMTPD, where that is not the same.
 const TRIALS: [(&str, &str, &str, &str); 7] = [
     ("starttls", "submission with STARTTLS, IMAP with TLS", "delivered", "unreachable at tls"),
     ("tls", "submission with TLS, IMAP with STARTTLS", "delivered", "unreachable at tls"),
     ("mx", "straight to the MX", "delivered", ""),
     ("junk", "addressed to +Junk", "misfiled", "delivered"),
-    ("unknown", "a recipient that is not there", "refused at envelope (550)", ""),
+    ("unknown", "a recipient that is not there", "refused at envelope (550)", "refused at envelope (524)"),
     ("password", "a wrong password for submission", "refused at auth (535)", "unreachable at tls"),
     ("shut", "a wrong password for IMAP", "unknown at login", ""),
 ];
@@ -81,8 +81,8 @@ pub(crate) fn try_all(names: [&'static str; 2], doors: &Doors) -> Tried {
     let dir = tempfile::tempdir().expect("a directory");
     let config = dir.path().join("agent.toml");
     std::fs::write(&config, written(doors)).expect("written");
-    let tried = TRIALS.into_iter().map(|(route, what, wanted, without_tls)| {
-        let wanted = if doors.smtp_tls || without_tls.is_empty() { wanted } else { without_tls };
+    let tried = TRIALS.into_iter().map(|(route, what, wanted, at_opensmtpd)| {
+        let wanted = if doors.smtp_tls || at_opensmtpd.is_empty() { wanted } else { at_opensmtpd };
         let record = check(&config, route);
         Row { what, wanted: wanted.to_owned(), found: told(&record), record }
     });
@@ -123,7 +123,7 @@ fn written(doors: &Doors) -> String {
         doors;
     let ca = ca.display();
     let mut text = format!(
-        "agent = \"interop\"\nregion = \"here\"\nehlo_name = \"interop.test\"\n[dns]\nservers = [\"{dns}\"]\n[services.it]\ndomains = [\"{domain}\"]\n"
+        "agent = \"interop\"\nregion = \"here\"\nehlo_name = \"interop.test\"\n[dns]\nservers = [\"{dns}\"]\n[limits]\nconnect = \"4s\"\ntls = \"4s\"\nimap = \"4s\"\n[services.it]\ndomains = [\"{domain}\"]\n"
     );
     let mut account = |name: &str, address: &str, word: &str, imap_word: &str, doors: [(&u16, &str); 2]| {
         let [(out, out_tls), (inn, in_tls)] = doors;
