@@ -47,6 +47,7 @@ const SERVERS: &[(&str, &[&str])] = &[
             "courier-authlib",
             "courier-authlib-userdb",
             "libcourier-unicode4",
+            "gamin",
             "libgamin0",
             "libidn12",
             "libltdl7",

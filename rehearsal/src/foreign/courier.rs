@@ -28,6 +28,10 @@ pub(super) fn start(cage: &Cage, place: &Place) -> Result<Server> {
     cage.write("courier/authdaemonrc", &(daemon + "\nauthmodulelist=\"authuserdb\"\n"))?;
     let certificate = std::fs::read_to_string(&place.certificate)?;
     cage.write_secret("both.pem", &format!("{certificate}{}", place.key), COURIER)?;
+    // without parameters it would make new ones for each connection, which takes seconds
+    let mut openssl = Command::new("/usr/bin/openssl");
+    openssl.args(["genpkey", "-genparam", "-algorithm", "DH", "-pkeyopt", "group:ffdhe2048"]);
+    cage.write("dh.pem", &run(&mut openssl)?)?;
     for part in ["run/courier", "run/courier/authdaemon"] {
         cage.give(part, COURIER, COURIER)?;
     }
@@ -47,12 +51,14 @@ set -a
 . /etc/courier/imapd
 . /etc/courier/imapd-ssl
 TLS_CERTFILE={both}
+TLS_DHPARAMS={dh}
 set +a
-unset TLS_TRUSTCERTS TLS_DHPARAMS TLS_CACHEFILE
+unset TLS_TRUSTCERTS TLS_CACHEFILE
 IMAP_STARTTLS=YES {tcpd} {starttls} {imap} &
 IMAP_TLS=1 exec {tcpd} {tls} /usr/bin/couriertls -server -tcpd -user=courier {imap}",
         etc = cage.path("courier"),
         both = cage.path("both.pem"),
+        dh = cage.path("dh.pem"),
         starttls = place.imap,
         tls = place.imaps,
     ))
