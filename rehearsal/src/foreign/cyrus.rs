@@ -8,10 +8,43 @@ use crate::testbed::server::Server;
 
 /// Starts it.
 pub(super) fn start(cage: &Cage, place: &Place) -> Result<Server> {
-    let (domain, host, address) = (&place.domain, &place.host, place.address);
-    let (conf, mail) = (cage.path("conf"), cage.path("mail"));
+    let (domain, address) = (&place.domain, place.address);
     cage.write_secret("key.pem", &place.key, CYRUS)?;
-    let imapd = format!(
+    cage.write("imapd.conf", &imapd_conf(cage, place))?;
+    let with = format!("-C {}", cage.path("imapd.conf"));
+    let master = format!(
+        "START {{
+  recover cmd=\"ctl_cyrusdb {with} -r\"
+}}
+SERVICES {{
+  imap cmd=\"imapd {with}\" listen=\"{address}:{imap}\" prefork=1
+  imaps cmd=\"imapd -s {with}\" listen=\"{address}:{imaps}\" prefork=1
+  lmtp cmd=\"lmtpd -a {with}\" listen=\"{lmtp}\" prefork=1
+}}
+DAEMON {{
+  idled cmd=\"idled {with}\"
+}}
+",
+        imap = place.imap,
+        imaps = place.imaps,
+        lmtp = place.lmtp().display(),
+    );
+    cage.write("cyrus.conf", &master)?;
+    for part in ["mail", "conf", "conf/db", "conf/log", "conf/lock", "conf/msg", "conf/proc", "conf/socket"] {
+        cage.give(part, CYRUS, MAIL)?;
+    }
+    cage.start(&format!(
+        "echo {PASSWORD} | saslpasswd2 -p -c -f {passwords} -u {domain} probe1
+chown {CYRUS} {passwords}
+exec /usr/lib/cyrus/bin/master {with} -M {master} -D",
+        passwords = cage.path("passwords"),
+        master = cage.path("cyrus.conf"),
+    ))
+}
+
+fn imapd_conf(cage: &Cage, place: &Place) -> String {
+    let (host, conf, mail) = (&place.host, cage.path("conf"), cage.path("mail"));
+    format!(
         "configdirectory: {conf}
 defaultpartition: default
 partition-default: {mail}
@@ -42,35 +75,5 @@ lmtp_downcase_rcpt: yes
         passwords = cage.path("passwords"),
         certificate = place.certificate.display(),
         key = cage.path("key.pem"),
-    );
-    cage.write("imapd.conf", &imapd)?;
-    let with = format!("-C {}", cage.path("imapd.conf"));
-    let master = format!(
-        "START {{
-  recover cmd=\"ctl_cyrusdb {with} -r\"
-}}
-SERVICES {{
-  imap cmd=\"imapd {with}\" listen=\"{address}:{imap}\" prefork=1
-  imaps cmd=\"imapd -s {with}\" listen=\"{address}:{imaps}\" prefork=1
-  lmtp cmd=\"lmtpd -a {with}\" listen=\"{lmtp}\" prefork=1
-}}
-DAEMON {{
-  idled cmd=\"idled {with}\"
-}}
-",
-        imap = place.imap,
-        imaps = place.imaps,
-        lmtp = place.lmtp().display(),
-    );
-    cage.write("cyrus.conf", &master)?;
-    for part in ["mail", "conf", "conf/db", "conf/log", "conf/lock", "conf/msg", "conf/proc", "conf/socket"] {
-        cage.give(part, CYRUS, MAIL)?;
-    }
-    cage.start(&format!(
-        "echo {PASSWORD} | saslpasswd2 -p -c -f {passwords} -u {domain} probe1
-chown {CYRUS} {passwords}
-exec /usr/lib/cyrus/bin/master {with} -M {master} -D",
-        passwords = cage.path("passwords"),
-        master = cage.path("cyrus.conf"),
-    ))
+    )
 }

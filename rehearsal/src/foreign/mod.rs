@@ -1,4 +1,4 @@
-//! Mail servers of other makes than the testbed's, each with all its doors: Exim and OpenSMTPD take mail,
+//! Mail servers of other makes than the testbed's, each with all its doors: Exim and `OpenSMTPD` take mail,
 //! Cyrus and Courier keep it.
 //!
 //! Debian lets a machine have one mail server of each kind, so these are not installed: `cargo xtask

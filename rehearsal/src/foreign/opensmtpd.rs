@@ -1,4 +1,4 @@
-//! OpenSMTPD: submission with STARTTLS and with TLS from the first byte, and an MX.
+//! `OpenSMTPD`: submission with STARTTLS and with TLS from the first byte, and an MX.
 
 use std::process::Command;
 

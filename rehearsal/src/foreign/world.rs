@@ -23,7 +23,7 @@ pub(super) const PASSWORD: &str = "secret-of-probe1";
 pub enum Taker {
     /// Exim.
     Exim,
-    /// OpenSMTPD.
+    /// `OpenSMTPD`.
     OpenSmtpd,
 }
 
@@ -91,7 +91,7 @@ impl Place {
         transport("mailbox", &self.maildir()) + &transport("junk", &self.maildir().join(".Junk"))
     }
 
-    /// What follows OpenSMTPD's `action "deliver"`.
+    /// What follows `OpenSMTPD`'s `action "deliver"`.
     pub(super) fn opensmtpd_delivery(&self) -> String {
         match self.keeper {
             Keeper::Courier => format!("maildir \"{}\"", self.maildir().display()),
@@ -153,7 +153,7 @@ fn lay_out(dir: &Path, address: Ipv4Addr, keeper: Keeper) -> Result<Place> {
     let [mx, submission, smtps, imap, imaps] = ports::free::<5>(address)?;
     let (domain, host) = ("foreign.test".to_owned(), "mail.foreign.test".to_owned());
     let authority = Authority::new()?;
-    let identity = authority.rsa_identity(&[host.clone()])?;
+    let identity = authority.rsa_identity(std::slice::from_ref(&host))?;
     let mail = dir.join("m");
     let maildir = mail.join("Maildir");
     for folder in [maildir.clone(), maildir.join(".Junk")] {

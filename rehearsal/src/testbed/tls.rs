@@ -43,19 +43,19 @@ impl Authority {
 
     /// Certificates for a server that goes by `names`; the first is its common name.
     pub(crate) fn identity(&self, names: &[String]) -> Result<Identity> {
-        self.identity_of(KeyPair::generate()?, names)
+        self.identity_of(&KeyPair::generate()?, names)
     }
 
     /// As [`Self::identity`], with an RSA key: there are servers that can use no other.
     pub(crate) fn rsa_identity(&self, names: &[String]) -> Result<Identity> {
         let mut openssl = Command::new("/usr/bin/openssl");
         openssl.args(["genpkey", "-quiet", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"]);
-        self.identity_of(KeyPair::from_pem(&run(&mut openssl)?)?, names)
+        self.identity_of(&KeyPair::from_pem(&run(&mut openssl)?)?, names)
     }
 
-    fn identity_of(&self, key: KeyPair, names: &[String]) -> Result<Identity> {
+    fn identity_of(&self, key: &KeyPair, names: &[String]) -> Result<Identity> {
         let certificate =
-            |params: CertificateParams| -> Result<String> { Ok(params.signed_by(&key, &self.issuer)?.pem()) };
+            |params: CertificateParams| -> Result<String> { Ok(params.signed_by(key, &self.issuer)?.pem()) };
         let mut expired = leaf(names)?;
         expired.not_before = date_time_ymd(2020, 1, 1);
         expired.not_after = date_time_ymd(2020, 2, 1);
