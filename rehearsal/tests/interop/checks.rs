@@ -66,7 +66,7 @@ pub(crate) struct Tried {
     pub(crate) rows: Vec<Row>,
 }
 
-/// Route, what it shows, what must come of it, and what at OpenSMTPD, where that is not the same.
+/// Route, what it shows, what must come of it, and what at `OpenSMTPD`, where that is not the same.
 const TRIALS: [(&str, &str, &str, &str); 7] = [
     ("starttls", "submission with STARTTLS, IMAP with TLS", "delivered", "unreachable at tls"),
     ("tls", "submission with TLS, IMAP with STARTTLS", "delivered", "unreachable at tls"),
