@@ -20,7 +20,7 @@ pub(super) const VERSION: u32 = 1;
 /// A statement on one service over one period.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Statement {
-    /// [`VERSION`] of the writer.
+    /// The version of this form of document, of the writer.
     pub version: u32,
     /// The contract's name, and what it says of itself.
     pub contract: Heading,

@@ -84,7 +84,7 @@ impl Store {
     }
 
     /// When the mail of a span that did not come in time was under way: from the probe's start until it
-    /// was seen, if it was. The oldest first, at most [`MOST_DETOURS`].
+    /// was seen, if it was. The oldest first, at most 5,000.
     pub fn detours(
         &self,
         service: &ServiceName,
