@@ -76,7 +76,7 @@ pub struct Page {
 /// Where to look further.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Links {
-    /// The incident, if the collector knows its own address.
+    /// The incident's page, if the collector knows its own address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub incident: Option<String>,
 }
@@ -104,7 +104,7 @@ impl Page {
             evidence: incident.evidence.clone(),
             links: Links {
                 incident: public_url
-                    .map(|url| format!("{}/api/v1/incidents/{}", url.trim_end_matches('/'), incident.id)),
+                    .map(|url| format!("{}/incidents/{}", url.trim_end_matches('/'), incident.id)),
             },
         }
     }

@@ -127,6 +127,10 @@ mod tests {
 
     /// The chance of at least `good` of `all`, added up term by term.
     fn chance_of_at_least(good: u64, all: u64, share: f64) -> f64 {
+        if share > 0.5 {
+            // Counted by the failures: the first term would be too small for a number otherwise.
+            return 1.0 - chance_of_at_least(all - good + 1, all, 1.0 - share);
+        }
         let mut term = (1.0 - share).powi(i32::try_from(all).expect("few"));
         let mut sum = if good == 0 { term } else { 0.0 };
         for k in 1..=all {

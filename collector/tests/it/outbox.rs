@@ -164,8 +164,7 @@ async fn the_page_arrives_through_errors_silence_and_redirects_and_the_resolve_f
     assert_eq!(trigger["reason"], "quorum_failing");
     assert_eq!(trigger["regions"]["failing"], serde_json::json!(["eu", "us"]));
     assert_eq!(trigger["evidence"]["failed"], 4);
-    let link =
-        format!("http://collector.example/api/v1/incidents/{}", incident["id"].as_str().expect("an id"));
+    let link = format!("http://collector.example/incidents/{}", incident["id"].as_str().expect("an id"));
     assert_eq!(trigger["links"]["incident"], link);
     assert_eq!(resolve["reason"], "recovered");
     assert_eq!(

@@ -290,12 +290,17 @@ fn today(record: Record, turn: i64, outage: bool, now: Timestamp) -> Record {
     if !hit || record.started_at < began {
         return record;
     }
+    let site = if record.started_at < accepting { "dc-east" } else { "dc-west" };
+    let handover = Handover { site: Some(site.into()), ..record.handover };
+    let record = Record { handover, ..record };
     if record.direction == Direction::Inbound && record.started_at < accepting && turn % 3 != 0 {
         return unreachable(record);
     }
     if record.due_at > now {
         // Taken, and not due yet.
-        let verdict = Verdict { outcome: Outcome::InFlight, stage: None, class: None, ..record.verdict };
+        let reason = "accepted, and not seen yet".into();
+        let verdict =
+            Verdict { outcome: Outcome::InFlight, stage: None, class: None, reason, ..record.verdict };
         return Record { arrival: None, verdict, ..record };
     }
     let since = record.started_at.duration_since(began).as_secs();

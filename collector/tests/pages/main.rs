@@ -6,5 +6,6 @@ mod fixture;
 #[path = "../it/harness.rs"]
 mod harness;
 
+mod look;
 mod outage;
 mod tallies;

@@ -8,7 +8,7 @@ use mailsonar_collector::store::Store;
 use mailsonar_settings::Document;
 
 use crate::fixture::{self, DELIVERED, INCIDENT, PROBE};
-use crate::harness::Served;
+use crate::harness::{Hand, Served};
 
 /// Stands at 13:20 on that Thursday.
 struct Standing;
@@ -133,7 +133,12 @@ async fn strangers_see_what_is_public_and_nothing_of_servers_agents_or_operators
             assert!(!page.contains(secret), "{path} tells strangers of {secret}: {page}");
         }
     }
-    for path in ["/services/globex", &format!("/probes/{PROBE}"), "/agents"] {
+    let summary = served.json("/api/v1/summary").await;
+    let legs = summary["legs"].as_array().expect("a list");
+    assert_eq!(legs.len(), 2, "sending and receiving of what is public: {summary}");
+    assert!(legs.iter().all(|leg| leg["service"] == "acme"), "{summary}");
+    assert_eq!(served.get("/badges/acme.svg").await.0, 200);
+    for path in ["/services/globex", &format!("/probes/{PROBE}"), "/agents", "/badges/globex.svg"] {
         assert_eq!(served.get(path).await.0, 404, "{path}");
     }
     for path in ["/api/v1/probes", "/api/v1/incidents", "/api/v1/agents", "/api/v1/silences", "/metrics"] {
@@ -206,4 +211,53 @@ async fn markup_in_foreign_words_is_text_on_every_page_and_nothing_inline_may_ru
             );
         }
     }
+}
+
+#[tokio::test]
+async fn the_summary_says_how_every_leg_stands_and_a_badge_says_it_in_three_words() {
+    let served = served(true, "").await;
+    let summary = served.json("/api/v1/summary").await;
+    let legs = summary["legs"].as_array().expect("a list");
+    assert_eq!(legs.len(), 8, "two legs of four services: {summary}");
+    let leg = |service: &str, leg: &str| {
+        legs.iter().find(|one| one["service"] == service && one["leg"] == leg).expect("it is watched")
+    };
+    let failing = leg("acme", "receive");
+    assert_eq!((&failing["state"], &failing["incident"]), (&"down".into(), &INCIDENT.into()), "{summary}");
+    assert_eq!(failing["since"], "2026-11-26T11:00:07Z");
+    assert_eq!(failing["headline"], "Receiving at acme fails since 11:00:07 UTC, in 3 of 3 regions.");
+    let sending = leg("acme", "send");
+    assert_eq!((&sending["state"], sending.get("incident")), (&"ok".into(), None), "{summary}");
+    assert_eq!(sending["since"], "2026-11-12T08:51:30Z", "since the last outage ended");
+    assert_eq!(leg("umbrella", "send").get("since"), None, "it never failed");
+
+    for (service, words) in [("acme", "mail at acme: receiving fails"), ("globex", "mail at globex: flows")] {
+        let badge = served.http.get(format!("{}/badges/{service}.svg", served.base));
+        let badge = badge.send().await.expect("an answer");
+        assert_eq!(badge.headers()["content-type"], "image/svg+xml");
+        let drawn = badge.text().await.expect("text");
+        assert!(drawn.starts_with("<svg ") && drawn.contains(words), "{drawn}");
+    }
+    for path in ["/badges/nobody.svg", "/badges/acme", "/badges/acme.png"] {
+        assert_eq!(served.get(path).await.0, 404, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_look_that_is_long_past_claims_nothing_of_now() {
+    let store = Store::in_memory().expect("a store");
+    fixture::fill(&store, true);
+    let two_days_later = 2 * 86_400 + 8_430;
+    let hand = Hand::at(two_days_later);
+    let served = Served::with(configured(""), hand.clone(), store).await;
+    served.collector.tick(fixture::time(fixture::NOW)).await;
+    hand.set(two_days_later + 120);
+    let summary = served.json("/api/v1/summary").await;
+    let state = |service: &str, leg: &str| {
+        let legs = summary["legs"].as_array().expect("a list");
+        let one = legs.iter().find(|one| one["service"] == service && one["leg"] == leg);
+        one.expect("it is watched")["state"].as_str().expect("a word").to_owned()
+    };
+    assert_eq!((state("globex", "send"), state("acme", "receive")), ("unknown".into(), "down".into()));
+    assert!(served.get("/badges/globex.svg").await.1.contains("mail at globex: cannot be seen"));
 }

@@ -151,10 +151,10 @@ impl Stage {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut hangup = signal(SignalKind::hangup())?;
         let mut frames = tokio::time::interval(FRAME);
-        self.tell(&format!("files      {}", self.model.addresses.directory.display()))?;
-        self.tell(&format!("collector  http://{}", self.model.addresses.collector))?;
+        self.tell(&format!("status page  http://{}/", self.model.addresses.collector))?;
+        self.tell(&format!("files        {}", self.model.addresses.directory.display()))?;
         for (region, address) in world::REGIONS.iter().zip(self.model.addresses.agents.clone()) {
-            self.tell(&format!("agent      http://{address}/metrics  ({})", region.name))?;
+            self.tell(&format!("agent        http://{address}/metrics  ({})", region.name))?;
         }
         loop {
             tokio::select! {

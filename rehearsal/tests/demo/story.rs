@@ -47,9 +47,9 @@ fn the_mx_breaks_a_page_names_it_and_healing_resolves_it() {
     let (lines, code) = demo(&["--for", "32s", "--break", "mx@6s", "--heal", "@16s"], |line| {
         urls.extend(line.split_whitespace().filter(|word| word.starts_with("http://")).map(str::to_owned));
         if line.contains("PAGE trigger") {
-            incidents = get(&format!("{}/api/v1/incidents?state=open", urls[0]));
+            incidents = get(&format!("{}api/v1/incidents?state=open", urls[0]));
             assert!(get(&urls[1]).contains("mailsonar_probes_total"), "an agent's metrics");
-            assert!(get(&format!("{}/metrics", urls[0])).contains("mailsonar_incident_open"));
+            assert!(get(&format!("{}metrics", urls[0])).contains("mailsonar_incident_open"));
         }
     });
 

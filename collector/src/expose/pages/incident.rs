@@ -49,7 +49,7 @@ pub(super) fn list(incidents: &[Incident], scene: &Scene) -> Page {
 fn table(incidents: &[Incident], now: Timestamp) -> Markup {
     html! {
         table {
-            thead { tr { th scope="col" { "Began" } th scope="col" { "What" } th scope="col" { "Lasted" } th scope="col" { "Regions" } th scope="col" { "Blame" } } }
+            thead { tr { th scope="col" { "Began" } th scope="col" { "What" } th scope="col" { "Lasted" } th.number scope="col" { "Regions" } th scope="col" { "Blame" } } }
             tbody {
                 @for incident in incidents {
                     tr {
@@ -123,14 +123,14 @@ impl IncidentPage {
                     (parts::clocks(incident, now))
                     (moments(incident, now))
                 }
-                (self.backlog(scene))
                 @if super::headline::flows(incident.leg) {
                     section aria-labelledby="blame" { h2 #blame { "Blame" } (parts::blame(incident, scene)) }
                 }
                 section aria-labelledby="regions" { h2 #regions { "Regions" } (parts::regions(&incident.regions)) }
-                (self.evidence(scene))
+                (self.backlog(scene))
                 (self.failovers(now))
                 (self.timeline(now))
+                (self.evidence(scene))
             },
         }
     }
@@ -153,9 +153,13 @@ impl IncidentPage {
                     (self.stuck.draw(&self.incident.clocks, scene.now))
                     (parts::backlog(&self.incident, scene.now))
                     @if !self.missing.is_empty() {
-                        h3 #missing { "Mails still missing" }
-                        div.scroll tabindex="0" role="region" aria-labelledby="missing" { (self.missing_table(scene.now)) }
-                        @if self.missing.len() == MISSING as usize { p { "The oldest " (MISSING) " are listed." } }
+                        details {
+                            summary #missing {
+                                "Mails still missing"
+                                @if self.missing.len() == MISSING as usize { ", the oldest " (MISSING) }
+                            }
+                            div.scroll tabindex="0" role="region" aria-labelledby="missing" { (self.missing_table(scene.now)) }
+                        }
                     }
                 }
             }
@@ -240,12 +244,15 @@ impl IncidentPage {
     }
 
     fn timeline(&self, now: Timestamp) -> Markup {
+        // A moment may be learnt late: it is remembered last, and shown where it belongs.
+        let mut moments: Vec<_> = self.incident.timeline.iter().collect();
+        moments.sort_by_key(|moment| moment.at);
         html! {
-            @if !self.incident.timeline.is_empty() {
+            @if !moments.is_empty() {
                 section aria-labelledby="timeline" {
                     h2 #timeline { "Timeline" }
                     ol.timeline {
-                        @for moment in &self.incident.timeline {
+                        @for moment in moments {
                             li.(kind(moment.kind)) {
                                 (clock(moment.at, now))
                                 p { (plain(&moment.words)) @if let Some(by) = &moment.by { small { " " (plain(by)) } } }

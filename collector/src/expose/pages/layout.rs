@@ -104,7 +104,7 @@ fn footer(scene: &Scene) -> Markup {
             p {
                 "As of " (clock(scene.now, scene.now)) ". All times are UTC. "
                 "mailsonar-collector " (env!("CARGO_PKG_VERSION")) " · "
-                a href="/api/v1/incidents" { "Incidents as JSON" }
+                a href="/api/v1/summary" { "As JSON" }
             }
         }
     }

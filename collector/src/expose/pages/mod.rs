@@ -6,6 +6,7 @@
 //! and everything can be read and used without a script.
 
 mod agents;
+mod badge;
 mod headline;
 mod history;
 mod incident;
@@ -17,6 +18,7 @@ mod plot;
 mod probe;
 mod service;
 mod stuck;
+mod summary;
 mod waterfall;
 mod words;
 
@@ -88,6 +90,8 @@ pub(super) fn router() -> Router<Collector> {
         .route("/probes/{id}", get(probe))
         .route("/agents", get(agents))
         .route("/maintenance", get(maintenance))
+        .route("/api/v1/summary", get(summary::summary))
+        .route("/badges/{file}", get(badge::badge))
         .fallback(nothing)
 }
 

@@ -11,14 +11,12 @@ use super::history::{self, History};
 use super::layout::{Page, Scene, Tab, hero};
 use super::parts;
 use super::plot::{self, Latency};
+use super::summary::STALE;
 use super::words::{clock, micros};
 use crate::Collector;
 use crate::evaluate::{Finding, Leg, Regions, Subject};
 use crate::silence::Silence;
 use crate::store::{Day, Incident, IncidentState, Outage, Quarter, Sketch, Store, StoreError};
-
-/// Evaluation older than this makes the page say that it is not current.
-const STALE: SignedDuration = SignedDuration::from_secs(30);
 
 /// Announced windows are shown so long ahead.
 const AHEAD: SignedDuration = SignedDuration::from_hours(48);

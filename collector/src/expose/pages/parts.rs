@@ -72,7 +72,8 @@ pub(super) fn backlog(incident: &Incident, now: Timestamp) -> Markup {
             progress max=(total) value=(backlog.arrived_late)
                 aria-label=(format!("{} of {total} delayed mails have arrived", backlog.arrived_late)) {}
             p {
-                b { (count(backlog.missing, "probe mail")) } " missing, "
+                @if backlog.missing > 0 { b { (count(backlog.missing, "probe mail")) } " missing, " }
+                @else { "No probe mail is missing, " }
                 b { (backlog.arrived_late) } " came late"
                 @if let Some(rate) = backlog.per_minute.filter(|rate| *rate > 0.0) {
                     ", " (format!("{rate:.1}")) " a minute lately"

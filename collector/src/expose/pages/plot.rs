@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use maud::{Markup, html};
 
-use super::words::micros;
+use super::words::{count, micros};
 use crate::store::{QUARTER_US, Quarter};
 
 /// Quarters in a day, and their width in the drawing.
@@ -66,7 +66,8 @@ impl Latency {
         let failed: u64 = self.points.iter().flatten().map(|point| point.failed).sum();
         let newest = self.newest().map_or("no delivery".into(), |newest| format!("{} now", micros(newest)));
         let range = self.bounds().map(|(least, most)| format!(", {} to {}", micros(least), micros(most)));
-        let failures = if failed > 0 { format!(", {failed} probes failed") } else { String::new() };
+        let failures =
+            if failed > 0 { format!(", {} failed", count(failed, "probe")) } else { String::new() };
         format!(
             "Delivery latency of the last 24 hours {whose}: {newest}{}{failures}",
             range.unwrap_or_default()
@@ -186,7 +187,10 @@ mod tests {
         let latency = Latency::of(quarters.iter(), now);
         assert_eq!(latency.runs().iter().map(Vec::len).collect::<Vec<_>>(), [1, 2], "the last is too old");
         let drawn = latency.draw(latency.bounds(), "from eu").into_string();
-        assert!(drawn.contains("from eu: 2.0 s now") && drawn.contains("1 probes failed"), "{drawn}");
+        let newest = latency.newest().expect("there is one");
+        assert!((1_900_000..2_100_000).contains(&newest), "{newest}");
+        assert!(drawn.contains(&format!("from eu: {} now", micros(newest))), "{drawn}");
+        assert!(drawn.contains("1 probe failed"), "{drawn}");
         assert_eq!(drawn.matches("class=\"failed\"").count(), 1);
     }
 }

@@ -82,9 +82,8 @@ fn header(model: &Model, look: Look, width: usize) -> Vec<Line<'static>> {
         span(&format!(" {} ", note::stopwatch(model.age())), Tone::Quiet),
     ];
     let addresses = &model.addresses;
-    let collector = format!("http://{}", addresses.collector);
     let quiet = |label: &str| span(label, Tone::Quiet);
-    let mut agents = vec![quiet(" agents     ")];
+    let mut agents = vec![quiet(" agents       ")];
     for (at, address) in addresses.agents.iter().enumerate() {
         // The first in full; the others differ by their port.
         let text = if at == 0 {
@@ -97,9 +96,9 @@ fn header(model: &Model, look: Look, width: usize) -> Vec<Line<'static>> {
     vec![
         words::apart(title, right, width),
         Line::from(vec![
-            quiet(" collector  "),
-            span(&format!("{collector}/metrics"), Tone::Plain),
-            span("  /api/v1/incidents  /api/v1/agents", Tone::Plain),
+            quiet(" status page  "),
+            span(&format!("http://{}/", addresses.collector), Tone::Strong),
+            span("  also /metrics and /api/v1/incidents", Tone::Plain),
         ]),
         Line::from(agents),
     ]
