@@ -7,8 +7,9 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use mailsonar_protocol::{
-    AgentHealth, AgentName, Outcome, ProbeId, Record, Region, RouteCard, RouteName, ServiceName, Text,
+    AgentHealth, AgentName, Outcome, ProbeId, Record, Region, RouteCard, RouteName, ServiceName, Text, Time,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Collector;
@@ -56,25 +57,28 @@ pub(super) fn asked<T>(query: Asked<T>) -> Result<T, NoAnswer> {
         .map_err(|rejection| NoAnswer::Question(Text::new(&rejection.body_text()).to_string()))
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ProbesAsked {
     service: Option<ServiceName>,
     route: Option<RouteName>,
     region: Option<Region>,
     outcome: Option<Outcome>,
+    #[schemars(with = "Option<Time>")]
     since: Option<Timestamp>,
     limit: Option<u32>,
     cursor: Option<String>,
 }
 
 /// One probe, with what the collector adds to its record.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct ProbeView {
     agent: AgentName,
     region: Region,
     /// On the collector's clock; times in the record are the agent's.
+    #[schemars(with = "Time")]
     started_at: Timestamp,
+    #[schemars(with = "Time")]
     received_at: Timestamp,
     clock_offset_us: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -96,7 +100,7 @@ impl From<StoredProbe> for ProbeView {
     }
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct ProbesView {
     probes: Vec<ProbeView>,
     /// Pass it as `cursor` for the next, older ones.
@@ -148,14 +152,14 @@ pub(super) async fn probe(
     found.map(|probe| Json(probe.into())).ok_or(NoAnswer::Absent)
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct IncidentsAsked {
     state: Option<IncidentState>,
     limit: Option<u32>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct IncidentsView {
     incidents: Vec<Incident>,
 }
@@ -178,12 +182,13 @@ pub(super) async fn incident(
 }
 
 /// One configured agent.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct AgentView {
     name: AgentName,
     region: Region,
     /// When it was last heard; absent if never.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Time>")]
     heard_at: Option<Timestamp>,
     software: Text,
     clock_offset_us: i64,
@@ -192,7 +197,7 @@ pub(super) struct AgentView {
     health: AgentHealth,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct AgentsView {
     agents: Vec<AgentView>,
     /// What is to be said of agents and references now.

@@ -8,6 +8,7 @@ mod duties;
 mod health;
 mod live;
 mod metrics;
+mod openapi;
 mod operator;
 mod pages;
 mod patience;
@@ -62,6 +63,7 @@ pub(crate) fn router(collector: Collector, ingest: Ingest) -> Router {
         .route_layer(from_fn_with_state(collector.clone(), audience::insiders_only));
     pages()
         .merge(insiders)
+        .route("/api/v1/openapi.json", get(openapi::document))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .with_state(collector)

@@ -5,8 +5,9 @@ use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use jiff::{SignedDuration, Timestamp};
-use mailsonar_protocol::ServiceName;
+use mailsonar_protocol::{ServiceName, Time};
 use mailsonar_settings::Duration;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tracing::info;
 use uuid::Uuid;
@@ -21,24 +22,26 @@ use crate::silence::{AHEAD, Silence, SilenceKind};
 /// The longest silence: beyond it somebody has forgotten it.
 const LONGEST: SignedDuration = SignedDuration::from_hours(31 * 24);
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SilencesAsked {
     /// Windows that end after this; without it, those that have not ended.
+    #[schemars(with = "Option<Time>")]
     from: Option<Timestamp>,
     /// Windows that begin before this; without it, those of the next weeks.
+    #[schemars(with = "Option<Time>")]
     until: Option<Timestamp>,
 }
 
 /// A silence, and whether it is open now.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct SilenceView {
     active: bool,
     #[serde(flatten)]
     silence: Silence,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct SilencesView {
     silences: Vec<SilenceView>,
 }
@@ -68,7 +71,7 @@ pub(super) async fn one(
 }
 
 /// A silence as an operator asks for it.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct NewSilence {
     #[serde(default = "silence")]
@@ -76,9 +79,12 @@ pub(super) struct NewSilence {
     service: Option<ServiceName>,
     leg: Option<Leg>,
     reason: String,
+    #[schemars(with = "Option<Time>")]
     starts_at: Option<Timestamp>,
+    #[schemars(with = "Option<Time>")]
     ends_at: Option<Timestamp>,
     /// Instead of `ends_at`: how long from its beginning.
+    #[schemars(with = "Option<String>")]
     duration: Option<Duration>,
 }
 

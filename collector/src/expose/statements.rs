@@ -6,6 +6,7 @@ use axum::http::header;
 use axum::response::{Html, IntoResponse, Response};
 use mailsonar_protocol::ServiceName;
 use maud::{DOCTYPE, html};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::api::NoAnswer;
@@ -16,7 +17,7 @@ use crate::store::StatementLine;
 /// How many statements a list has at most.
 const MOST: u32 = 500;
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct StatementsView {
     statements: Vec<StatementLine>,
 }
@@ -29,7 +30,7 @@ pub(super) async fn list(State(collector): State<Collector>) -> Result<Json<Stat
 /// Which statement: `/{contract}/{service}/{period}`.
 pub(super) type Which = Path<(String, String, String)>;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RevisionAsked {
     revision: Option<u32>,

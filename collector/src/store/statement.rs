@@ -1,8 +1,9 @@
 //! What statements need of the store, and the statements that were issued, as rows.
 
 use jiff::Timestamp;
-use mailsonar_protocol::ServiceName;
+use mailsonar_protocol::{ServiceName, Time};
 use rusqlite::{OptionalExtension, params};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::probes::{self, SELECT};
@@ -10,7 +11,7 @@ use super::{Incident, Store, StoreError, StoredProbe, time, us, word};
 use crate::statement::Issued;
 
 /// A statement that was issued, in short.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct StatementLine {
     /// The contract's name.
     pub contract: String,
@@ -21,6 +22,7 @@ pub struct StatementLine {
     /// The revision.
     pub revision: u32,
     /// When it was issued.
+    #[schemars(with = "Time")]
     pub issued_at: Timestamp,
     /// Its hash.
     pub sha256: String,

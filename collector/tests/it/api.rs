@@ -57,7 +57,7 @@ async fn wrong_questions_are_answered_in_words() {
     assert_eq!(served.get("/api/v1/incidents?state=bad").await.0, 400);
     assert_eq!(served.get("/api/v1/probes/nonsense").await.0, 404);
     assert_eq!(served.get("/api/v1/incidents/nonsense").await.0, 404);
-    assert!(served.get("/").await.1.contains("/api/v1/incidents"));
+    assert!(served.get("/").await.1.contains("/api/v1/summary"));
 }
 
 #[tokio::test]

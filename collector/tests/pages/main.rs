@@ -7,5 +7,6 @@ mod fixture;
 mod harness;
 
 mod look;
+mod openapi;
 mod outage;
 mod tallies;

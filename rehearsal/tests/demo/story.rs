@@ -61,7 +61,8 @@ fn the_mx_breaks_a_page_names_it_and_healing_resolves_it() {
     let (paged, page) = find(&lines, "PAGE trigger");
     assert!(broken < paged, "a page for nothing: {page}");
     assert!(page.contains("Receiving at acme fails at stage connect"), "{page}");
-    assert!(page.contains("mx1.acme.example"), "{page}");
+    // Its hosts have their turn; whichever fails first is named.
+    assert!(page.contains("mx1.acme.example") || page.contains("mx2.acme.example"), "{page}");
     assert!(page.contains("s after the fault"), "{page}");
     assert!(incidents.contains(r#""leg":"receive""#), "the API tells of the incident: {incidents}");
 

@@ -32,6 +32,7 @@ use jiff::Timestamp;
 use mailsonar_protocol::ProbeId;
 
 pub(super) use headline::sentence;
+pub(super) use summary::Summary;
 pub(super) use words::{culprit, leg_of};
 
 use self::layout::{Page, Scene};

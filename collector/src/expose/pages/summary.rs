@@ -4,7 +4,8 @@
 use axum::Json;
 use axum::extract::State;
 use jiff::{SignedDuration, Timestamp};
-use mailsonar_protocol::ServiceName;
+use mailsonar_protocol::{ServiceName, Time};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::headline::{Mood, flows, mood_of, sentence};
@@ -20,9 +21,9 @@ use crate::store::{Incident, IncidentState, Outage, StoreError};
 pub(super) const STALE: SignedDuration = SignedDuration::from_secs(30);
 
 /// How a leg stands, the best first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Standing {
+pub(in crate::expose) enum Standing {
     /// Mail flows.
     Ok,
     /// A region sees it fail, and it is no incident (yet).
@@ -36,13 +37,14 @@ pub(super) enum Standing {
 }
 
 /// One leg of one service.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(super) struct LegSummary {
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub(in crate::expose) struct LegSummary {
     pub(super) service: ServiceName,
     pub(super) leg: Leg,
     pub(super) state: Standing,
     /// When the open incident began; where there is none, when the last one ended, if that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Time>")]
     since: Option<Timestamp>,
     /// A sentence for a person.
     headline: String,
@@ -52,11 +54,13 @@ pub(super) struct LegSummary {
 }
 
 /// Every leg that this audience may see.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(super) struct Summary {
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub(in crate::expose) struct Summary {
+    #[schemars(with = "Time")]
     at: Timestamp,
     /// When the collector last looked at its facts; absent before it ever did.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Time>")]
     evaluated_at: Option<Timestamp>,
     pub(super) legs: Vec<LegSummary>,
 }
