@@ -434,6 +434,7 @@ impl Inner {
         let events = incident::apply(store, &assessment, &self.addressees, now)?;
         self.metrics.duties().set_silenced(&assessment.subjects, &store.silences_at(now)?, now);
         let open = store.incidents(Some(IncidentState::Open), u32::MAX)?;
+        store.done_with(facts, &standing);
         Ok((assessment, events, open))
     }
 }

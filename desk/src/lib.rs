@@ -28,7 +28,7 @@ use tokio::sync::oneshot;
 
 use clerk::{Task, Work, perform};
 pub use error::DeskError;
-pub use file::{is_sound, open, set_aside};
+pub use file::{is_sound, keep_plans, open, set_aside};
 
 /// The most jobs that share one commit.
 const GROUP: usize = 256;

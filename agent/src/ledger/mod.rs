@@ -89,6 +89,7 @@ impl Ledger {
     /// A ledger in memory that works on its callers' own time: for one-shot checks and rehearsals.
     pub fn in_memory() -> anyhow::Result<Self> {
         let connection = Connection::open_in_memory()?;
+        mailsonar_desk::keep_plans(&connection)?;
         migrate(&connection)?;
         Ok(Self { desk: Desk::inline(connection) })
     }

@@ -1,11 +1,13 @@
 //! What the evaluation needs, read from the tables and brought onto our clock.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
-use mailsonar_protocol::{AgentName, ProbeId, Region, RouteCard, RouteName, ServiceName, Text};
+use mailsonar_protocol::{AgentName, ProbeId, Region, RouteCard, Text};
 use rusqlite::{Row, params};
 
+use super::recent::LaneKey;
 use super::{Agent, Store, StoreError, time, us, word};
 use crate::evaluate::{AgentFacts, Facts, Lane, Leg, Mail, Sample, ShutMailbox, Standing, Subject};
 
@@ -27,8 +29,8 @@ const SLOW: SignedDuration = SignedDuration::from_secs(15);
 /// An agent that owes more records than these has news that is not in its newest batch (which holds 500).
 const BEHIND: u64 = 400;
 
-/// Probes under way, by agent and route.
-type UnderWay = BTreeMap<(AgentName, ServiceName, RouteName), Vec<Sample>>;
+/// Probes under way, by lane.
+type UnderWay = BTreeMap<LaneKey, Vec<Sample>>;
 
 impl Store {
     /// The facts about these agents. While an incident is open more of the past is read.
@@ -39,7 +41,7 @@ impl Store {
         standing: &Standing,
     ) -> Result<Facts, StoreError> {
         let open = || standing.subjects.iter().filter_map(|(s, stand)| Some((s, stand.open.as_ref()?)));
-        let limit = if open().next().is_some() { SAMPLES_OPEN } else { SAMPLES };
+        let limit = samples_of(standing);
         let mut under_way = self.under_way()?;
         let agents = agents.iter().map(|(name, region)| {
             Ok(match self.agent(name)? {
@@ -58,10 +60,33 @@ impl Store {
             })
         });
         let agents = agents.collect::<Result<_, StoreError>>()?;
-        let slow_mail =
-            open().map(|(subject, open)| Ok((subject.clone(), self.slow_mail(subject, open.started_at)?)));
+        let (mut known, changed) = self.recent.take_slow();
+        let slow_mail = open().map(|(subject, open)| {
+            let since = open.started_at;
+            let known = known.remove(subject).filter(|(read_since, _)| *read_since == since);
+            let mail = match known {
+                Some((_, mut mail)) => {
+                    for id in &changed {
+                        mail.remove(id);
+                        mail.extend(self.slow_mail_by_id(subject, since, Some(id))?);
+                    }
+                    mail
+                }
+                None => self.slow_mail_by_id(subject, since, None)?.into_iter().collect(),
+            };
+            let mut newest_first: Vec<Mail> = mail.values().copied().collect();
+            newest_first.sort_by_key(|mail| Reverse(mail.started_at));
+            newest_first.truncate(SLOW_MAIL as usize);
+            self.recent.keep_slow(subject.clone(), since, mail);
+            Ok((subject.clone(), newest_first))
+        });
         let slow_mail = slow_mail.collect::<Result<_, StoreError>>()?;
         Ok(Facts { watching_since, agents, slow_mail, promises: BTreeMap::new() })
+    }
+
+    /// Gives facts back that were evaluated: what holds of them need not be read again.
+    pub fn done_with(&self, facts: Facts, standing: &Standing) {
+        self.recent.keep_lanes(facts, samples_of(standing));
     }
 
     fn under_way(&self) -> Result<UnderWay, StoreError> {
@@ -80,30 +105,44 @@ impl Store {
         Ok(under_way)
     }
 
-    /// Mail of a leg whose probe started then or later, that was accepted and was slow or is missing.
+    /// Mail of a leg whose probe started then or later, that was accepted and was slow or is missing, the
+    /// newest first.
     pub fn slow_mail(&self, subject: &Subject, since: Timestamp) -> Result<Vec<Mail>, StoreError> {
+        let mail = self.slow_mail_by_id(subject, since, None)?;
+        Ok(mail.into_iter().map(|(_, mail)| mail).collect())
+    }
+
+    /// As [`Self::slow_mail`], with the probes' ids; of one probe only where it is named.
+    fn slow_mail_by_id(
+        &self,
+        subject: &Subject,
+        since: Timestamp,
+        probe: Option<&str>,
+    ) -> Result<Vec<(String, Mail)>, StoreError> {
         let directions = match subject.leg {
             Leg::Send => ["outbound", "outbound"],
             Leg::Receive => ["inbound", "loop"],
             Leg::Monitoring | Leg::Budget => return Ok(Vec::new()),
         };
-        let mut statement = self.connection.prepare_cached(
-            "SELECT started_at, COALESCE(accepted_at, started_at), visible_at FROM probes
-             WHERE service = ?1 AND started_at >= ?2 AND direction IN (?3, ?4) AND accepted = 1
+        let which = if probe.is_some() { "id = ?7 AND" } else { "?7 IS NULL AND" };
+        let mut statement = self.connection.prepare_cached(&format!(
+            "SELECT started_at, COALESCE(accepted_at, started_at), visible_at, id FROM probes
+             WHERE {which} service = ?1 AND started_at >= ?2 AND direction IN (?3, ?4) AND accepted = 1
                  AND outcome NOT IN ('bounced', 'refused', 'deferred')
                  AND (visible_at IS NULL OR outcome = 'late' OR visible_at - accepted_at > ?5)
-             ORDER BY started_at DESC LIMIT ?6",
-        )?;
+             ORDER BY started_at DESC LIMIT ?6"
+        ))?;
         let (from, slow) = (us(since), i64::try_from(SLOW.as_micros()).unwrap_or(i64::MAX));
         let [this, or_this] = directions;
         let rows = statement.query_map(
-            params![subject.service.as_str(), from, this, or_this, slow, SLOW_MAIL],
+            params![subject.service.as_str(), from, this, or_this, slow, SLOW_MAIL, probe],
             |row| {
-                Ok(Mail {
+                let mail = Mail {
                     started_at: time(row.get(0)?),
                     accepted_at: time(row.get(1)?),
                     visible_at: row.get::<_, Option<i64>>(2)?.map(time),
-                })
+                };
+                Ok((row.get(3)?, mail))
             },
         )?;
         Ok(rows.collect::<Result<_, _>>()?)
@@ -154,17 +193,11 @@ impl Store {
         limit: u32,
         under_way: Vec<Sample>,
     ) -> Result<Lane, StoreError> {
-        let mut statement = self.connection.prepare_cached(&format!(
-            "SELECT {SAMPLE} FROM probes
-             WHERE agent = ?1 AND service = ?2 AND route = ?3 AND outcome <> 'in_flight'
-             ORDER BY started_at DESC, id DESC LIMIT ?4"
-        ))?;
-        let mut rows =
-            statement.query(params![agent.as_str(), card.service.as_str(), card.route.as_str(), limit])?;
-        let mut samples = Vec::new();
-        while let Some(row) = rows.next()? {
-            samples.push(sample(row)?);
-        }
+        let key = (agent.clone(), card.service.clone(), card.route.clone());
+        let samples = match self.recent.take_lane(&key, limit) {
+            Some(samples) => samples,
+            None => self.concluded(&key, limit)?,
+        };
         let span = |us: u64| SignedDuration::from_micros(i64::try_from(us.min(MAX_SPAN_US)).unwrap_or(0));
         Ok(Lane {
             service: card.service,
@@ -179,6 +212,27 @@ impl Store {
             under_way,
         })
     }
+
+    /// A lane's newest concluded probes, the newest first.
+    fn concluded(&self, (agent, service, route): &LaneKey, limit: u32) -> Result<Vec<Sample>, StoreError> {
+        let mut statement = self.connection.prepare_cached(&format!(
+            "SELECT {SAMPLE} FROM probes
+             WHERE agent = ?1 AND service = ?2 AND route = ?3 AND outcome <> 'in_flight'
+             ORDER BY started_at DESC, id DESC LIMIT ?4"
+        ))?;
+        let mut rows = statement.query(params![agent.as_str(), service.as_str(), route.as_str(), limit])?;
+        let mut samples = Vec::new();
+        while let Some(row) = rows.next()? {
+            samples.push(sample(row)?);
+        }
+        Ok(samples)
+    }
+}
+
+/// How many of a lane's newest concluded probes are looked at as things stand.
+fn samples_of(standing: &Standing) -> u32 {
+    let is_any_open = standing.subjects.values().any(|stand| stand.open.is_some());
+    if is_any_open { SAMPLES_OPEN } else { SAMPLES }
 }
 
 /// Longer intervals and deadlines than 30 days are nonsense, and would only overflow.

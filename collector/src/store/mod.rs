@@ -12,6 +12,7 @@ mod mark;
 mod outbox;
 mod pages;
 mod probes;
+mod recent;
 mod sheets;
 mod silences;
 mod sketch;
@@ -25,6 +26,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use mailsonar_desk::DeskError;
 use mailsonar_settings::Duration;
+use recent::Recent;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use serde::Deserialize;
 
@@ -128,6 +130,7 @@ pub struct Store {
     connection: Connection,
     path: Option<PathBuf>,
     read_only: bool,
+    recent: Recent,
 }
 
 impl Borrow<Connection> for Store {
@@ -146,14 +149,20 @@ impl Store {
                 path.display()
             ))
         })?;
-        let store = Self { connection, path: Some(path.to_owned()), read_only: false };
+        let store =
+            Self { connection, path: Some(path.to_owned()), read_only: false, recent: Recent::default() };
         store.prepare()?;
         Ok(store)
     }
 
     /// A database that lives and dies with this value.
     pub fn in_memory() -> Result<Self, StoreError> {
-        let store = Self { connection: Connection::open_in_memory()?, path: None, read_only: false };
+        let store = Self {
+            connection: Connection::open_in_memory()?,
+            path: None,
+            read_only: false,
+            recent: Recent::default(),
+        };
         store.prepare()?;
         Ok(store)
     }
@@ -163,7 +172,8 @@ impl Store {
         let Some(path) = self.path.clone() else { return Ok(None) };
         let connection = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
         connection.busy_timeout(std::time::Duration::from_secs(5))?;
-        Ok(Some(Self { connection, path: Some(path), read_only: true }))
+        mailsonar_desk::keep_plans(&connection)?;
+        Ok(Some(Self { connection, path: Some(path), read_only: true, recent: Recent::default() }))
     }
 
     /// Caps the file at so many pages of 4 KiB, as a full disk would; `None` lifts the cap.
@@ -175,6 +185,7 @@ impl Store {
 
     fn prepare(&self) -> Result<(), StoreError> {
         let c = &self.connection;
+        mailsonar_desk::keep_plans(c)?;
         // SQLite's own measure of a page cache, 2 MB: batches are wider than an agent's rows.
         c.execute_batch("PRAGMA foreign_keys = ON; PRAGMA cache_size = -2000;")?;
         let version: usize = c.pragma_query_value(None, "user_version", |row| row.get::<_, u32>(0))? as usize;
@@ -199,6 +210,8 @@ impl Store {
     /// file anew first if that could help (which is all there is to do for a reader). Outside any
     /// transaction.
     fn try_space(&mut self, trouble: &StoreError) -> Result<(), StoreError> {
+        // What was read may have been lost before it was committed.
+        self.recent.forget();
         if let (true, Some(path)) = (trouble.reopen, self.path.clone()) {
             *self = match self.reader()? {
                 Some(reader) if self.read_only => reader,

@@ -111,6 +111,7 @@ impl Store {
             before = Some((Box::new(serde_json::from_str(&stored)?), region));
         }
         self.write(agent, first_offset, received_at, record, &id)?;
+        self.recent.touch(&(agent.name.clone(), record.service.clone(), record.route.clone()), &id);
         let was = before.as_ref().map(|(record, region)| (&**record, region.as_str()));
         self.mark_down(&agent.name, first_offset, was, (record, agent.region.as_str()))?;
         Ok(Merged::Changed(before.map(|(record, _)| record)))

@@ -13,7 +13,7 @@ impl Store {
     /// more. Open incidents, and pages still owed, stay whatever their age.
     pub fn sweep(&self, horizon: Timestamp) -> Result<bool, StoreError> {
         let horizon = us(horizon);
-        let mut full = false;
+        let (mut full, mut removed) = (false, 0);
         for sql in [
             "DELETE FROM probes WHERE id IN
                  (SELECT id FROM probes WHERE started_at < ?1 ORDER BY started_at LIMIT ?2)",
@@ -28,6 +28,10 @@ impl Store {
         ] {
             let gone = self.connection.prepare_cached(sql)?.execute((horizon, SLICE))?;
             full |= gone >= SLICE as usize;
+            removed += gone;
+        }
+        if removed > 0 {
+            self.recent.forget();
         }
         // Sheets go by the hour, the oldest first, once the whole of it is too old.
         let gone = self
