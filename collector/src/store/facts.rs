@@ -74,9 +74,10 @@ impl Store {
                 }
                 None => self.slow_mail_by_id(subject, since, None)?.into_iter().collect(),
             };
-            let mut newest_first: Vec<Mail> = mail.values().copied().collect();
-            newest_first.sort_by_key(|mail| Reverse(mail.started_at));
-            newest_first.truncate(SLOW_MAIL as usize);
+            let mut newest_first: Vec<_> = mail.iter().map(|(id, mail)| (id, *mail)).collect();
+            newest_first.sort_by_key(|(id, mail)| Reverse((mail.started_at, *id)));
+            let newest_first = newest_first.into_iter().map(|(_, mail)| mail).take(SLOW_MAIL as usize);
+            let newest_first = newest_first.collect();
             self.recent.keep_slow(subject.clone(), since, mail);
             Ok((subject.clone(), newest_first))
         });
@@ -130,7 +131,7 @@ impl Store {
              WHERE {which} service = ?1 AND started_at >= ?2 AND direction IN (?3, ?4) AND accepted = 1
                  AND outcome NOT IN ('bounced', 'refused', 'deferred')
                  AND (visible_at IS NULL OR outcome = 'late' OR visible_at - accepted_at > ?5)
-             ORDER BY started_at DESC LIMIT ?6"
+             ORDER BY started_at DESC, id DESC LIMIT ?6"
         ))?;
         let (from, slow) = (us(since), i64::try_from(SLOW.as_micros()).unwrap_or(i64::MAX));
         let [this, or_this] = directions;

@@ -6,7 +6,7 @@
 //! backlog, blame, timeline and words.
 
 use jiff::Timestamp;
-use mailsonar_collector::evaluate::{self, evaluate};
+use mailsonar_collector::evaluate::{self, Facts, Standing, evaluate};
 use mailsonar_collector::incident::{self, Addressees};
 use mailsonar_collector::store::{Hello, Incident, Store};
 use mailsonar_protocol::*;
@@ -166,6 +166,16 @@ fn hear(store: &Store, agent: usize, now: Timestamp) -> mailsonar_collector::sto
     store.hear(hello).expect("stored").0
 }
 
+/// What was kept from the evaluation before, and what changed since, is all that the tables hold.
+fn is_read_in_full(store: &Store, names: &[(AgentName, Region)], standing: &Standing, facts: &Facts) {
+    // Lanes are lent once: these are read anew.
+    assert_eq!(store.facts(names, at(-STEP), standing).expect("read").agents, facts.agents);
+    for (subject, mail) in &facts.slow_mail {
+        let since = standing.of(subject).open.expect("slow mail is of open incidents").started_at;
+        assert_eq!(&store.slow_mail(subject, since).expect("read"), mail);
+    }
+}
+
 /// What a collector makes of it.
 fn incidents(agents: usize, told: &[Told]) -> Vec<Incident> {
     let store = Store::in_memory().expect("a store");
@@ -179,8 +189,10 @@ fn incidents(agents: usize, told: &[Told]) -> Vec<Incident> {
         }
         let standing = store.standing(now).expect("read");
         let facts = store.facts(&names, at(-STEP), &standing).expect("read");
+        is_read_in_full(&store, &names, &standing, &facts);
         let assessment = evaluate(&facts, &standing, &rules, now);
         incident::apply(&store, &assessment, &Addressees::default(), now).expect("written");
+        store.done_with(facts, &standing);
     }
     store.incidents(None, 100).expect("read")
 }
