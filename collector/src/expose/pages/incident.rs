@@ -49,12 +49,15 @@ pub(super) fn list(incidents: &[Incident], scene: &Scene) -> Page {
 fn table(incidents: &[Incident], now: Timestamp) -> Markup {
     html! {
         table {
-            thead { tr { th scope="col" { "Began" } th scope="col" { "What" } th scope="col" { "Lasted" } th.number scope="col" { "Regions" } th scope="col" { "Blame" } } }
+            thead { tr { th scope="col" { "What" } th scope="col" { "Began" } th scope="col" { "Lasted" } th.number scope="col" { "Regions" } th scope="col" { "Blame" } } }
             tbody {
                 @for incident in incidents {
                     tr {
-                        th scope="row" { a href=(format!("/incidents/{}", incident.id)) { (clock(incident.started_at, now)) } }
-                        td { (mark(mood_of(incident))) (super::words::leg_of(&incident.service, incident.leg)) }
+                        th scope="row" {
+                            (mark(mood_of(incident)))
+                            a href=(format!("/incidents/{}", incident.id)) { (super::words::leg_of(&incident.service, incident.leg)) }
+                        }
+                        td { (clock(incident.started_at, now)) }
                         td {
                             (span(incident.resolved_at.unwrap_or(now).duration_since(incident.started_at)))
                             @if incident.state == IncidentState::Open { ", goes on" }
