@@ -52,6 +52,7 @@ macro_rules! scenarios {
 scenarios! {
     #[ignore = "twenty hours take minutes in a debug build: cargo test --profile rehearsal -p mailsonar-rehearsal --test scenarios -- --ignored"]
     thursday_outage: "thursday-outage",
+    thursday_first_minutes: "thursday-first-minutes",
     silent_loss: "silent-loss",
     greylisting: "greylisting",
     junk_folder: "junk-folder",
