@@ -50,7 +50,7 @@ const STEPS: &[Step] = &[
         name: TEST,
         words: &["cargo", "test", "--locked", "--workspace", "--no-fail-fast"],
         env: &[],
-        limit: Duration::from_mins(20),
+        limit: Duration::from_mins(40),
     },
     Step {
         name: "dashboards",
