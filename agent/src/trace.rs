@@ -28,7 +28,7 @@ struct Lines {
 impl Lines {
     fn line(&mut self, begin: &str, words: &str) {
         // Writing to a `String` cannot fail.
-        let _ = writeln!(self.text, "{begin:<24}{}", words.replace('\n', &format!("\n{:24}", "")));
+        let _ = writeln!(self.text, "{begin:<25}{}", words.replace('\n', &format!("\n{:25}", "")));
     }
 
     /// A line with our own time.

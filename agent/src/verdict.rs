@@ -213,8 +213,9 @@ fn submitted(case: &mut Case, ending: Ending, attempt: Attempt, now: Timestamp) 
         }
         Ending::Failed(trouble) if trouble.class == Class::Temporary => {
             note(record, &trouble, now);
-            // What has arrived meanwhile is not offered again.
-            let retry_at = retry_at.filter(|_| record.arrival.is_none());
+            // What has arrived or bounced meanwhile is not offered again.
+            let is_open = record.arrival.is_none() && record.verdict.outcome != Outcome::Bounced;
+            let retry_at = retry_at.filter(|_| is_open);
             case.submitted = retry_at.is_none();
             put_off(record, &trouble, retry_at, now)
         }

@@ -75,7 +75,8 @@ fn the_values_that_are_called_defaults_are() {
         )
     };
     assert_eq!(of(&full), of(&minimal));
-    let mx = config_text("agent.toml").contains("mx = { port = 25, tls = \"opportunistic\" }");
+    let mx =
+        config_text("agent.toml").contains("mx = { port = 25, tls = \"opportunistic\", hosts = \"all\" }");
     assert!(mx, "the defaults of `mx`");
 }
 
@@ -134,6 +135,7 @@ fn the_annotated_example_shows_every_key_there_is() {
             begins(line)
                 || line.starts_with(&format!("[{key}]"))
                 || line.starts_with(&format!("[{key}."))
+                || (line.starts_with('[') && line.ends_with(&format!(".{key}]")))
                 || line.split(['{', ',']).any(|part| begins(part.trim_start()))
         })
     };
