@@ -23,6 +23,8 @@ const WORTH: usize = 5;
 
 /// What is said of a provider's mail to others, which its own mailboxes never see.
 const TO_OTHERS: &str = " to others";
+/// What is said of a provider's delivery of mail that its own accounts did not send: a loop does not clear it.
+const FROM_OUTSIDE: &str = " from outside";
 
 /// The components of the steps that a probe of this lane takes.
 struct Way {
@@ -51,6 +53,9 @@ impl Way {
     fn of(agent: &AgentFacts, lane: &Lane, sample: &Sample, hosts: &Hosts) -> Self {
         let (sender, recipient) = (lane.sender(), lane.recipient());
         let mut carriage = vec![component(ComponentKind::Delivery, recipient)];
+        if lane.door == Door::Mx || sender != recipient {
+            carriage.push(component(ComponentKind::Delivery, &format!("{recipient}{FROM_OUTSIDE}")));
+        }
         if lane.door == Door::Submission && sender != recipient {
             // What relays it has to find the recipient's hosts, and be let in by one of them.
             carriage.push(component(ComponentKind::Delivery, &format!("{sender}{TO_OTHERS}")));
@@ -116,7 +121,8 @@ pub(super) fn candidates(agent: &AgentFacts, lane: &Lane, sample: &Sample, hosts
 
 /// Whether a component is a reference's: its trouble is not the service's.
 pub(super) fn is_of_reference(view: &LegView<'_>, part: &Component) -> bool {
-    let name = part.name.strip_suffix(TO_OTHERS).unwrap_or(&part.name);
+    let name = part.name.strip_suffix(TO_OTHERS).or_else(|| part.name.strip_suffix(FROM_OUTSIDE));
+    let name = name.unwrap_or(&part.name);
     let is_provider = !matches!(part.kind, ComponentKind::Vantage | ComponentKind::Mx);
     is_provider
         && name != view.subject.service.as_str()
@@ -141,6 +147,10 @@ pub(super) fn known_parts(lane: &Lane) -> Vec<(ServiceName, Component)> {
                 hosts.into_iter().map(|host| (recipient.clone(), component(ComponentKind::Mx, &host))),
             );
         }
+    }
+    if lane.door == Door::Mx || sender != recipient {
+        let from_outside = component(ComponentKind::Delivery, &format!("{recipient}{FROM_OUTSIDE}"));
+        parts.push((recipient.clone(), from_outside));
     }
     if lane.door == Door::Submission && sender != recipient {
         let to_others = component(ComponentKind::Delivery, &format!("{sender}{TO_OTHERS}"));
@@ -169,6 +179,8 @@ pub(super) fn blame(view: &LegView<'_>, started_at: Timestamp) -> Option<Blame> 
         };
         suspects = cover(&failures.iter().map(shared).collect::<Vec<_>>(), &elsewhere);
     }
+    let whole: Vec<String> = suspects.iter().map(|part| format!("{}{FROM_OUTSIDE}", part.name)).collect();
+    suspects.retain(|part| part.kind != ComponentKind::Delivery || !whole.contains(&part.name));
     if suspects.is_empty() {
         return None;
     }

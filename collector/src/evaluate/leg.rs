@@ -124,8 +124,14 @@ impl<'a> LegView<'a> {
             .filter(|(_, lane)| lane.speaks_for(self.subject))
     }
 
-    /// Whether it is the references alone that are to blame.
+    /// Whether it is the references alone that are to blame. Where a route fails that meets no reference,
+    /// it is not.
     pub(super) fn is_of_references(&self, picture: &Picture) -> bool {
+        let mut failing = self.failing().flat_map(|region| &region.lanes);
+        let ours = |lane: &Vec<Vote<'_>>| lane.first().is_some_and(|vote| vote.lane.reference.is_none());
+        if failing.any(|lane| ours(lane) && lane_fails(lane, self.rules, self.alone())) {
+            return false;
+        }
         let suspects = picture.blame.iter().flat_map(|blame| &blame.suspects);
         let mut suspects = suspects.peekable();
         suspects.peek().is_some() && suspects.all(|part| blame::is_of_reference(self, part))
