@@ -58,9 +58,21 @@ impl Hosts {
             all.sort_by_key(|attempt| std::cmp::Reverse(attempt.at));
         }
         let named = |(service, host): &(&ServiceName, String)| ((*service).clone(), host.clone());
-        let newest_taken = |all: &[Attempt<'_>]| all.first().is_some_and(|newest| newest.taken);
-        let alive = attempts.iter().filter(|(_, all)| newest_taken(all)).map(|(key, _)| named(key)).collect();
-        let known = attempts.keys().map(named).collect();
+        let known: BTreeSet<(ServiceName, String)> = attempts.keys().map(named).collect();
+        // Each host has its turn once in as many intervals as there are hosts. One that had none for longer
+        // is in DNS no more, and what it took says nothing of the present.
+        let since = |service: &ServiceName| {
+            let lanes = vantages.iter().flat_map(|vantage| &vantage.agent.lanes);
+            let ours = lanes.filter(|lane| lane.door == Door::Mx && lane.recipient() == service);
+            let interval = ours.map(|lane| lane.interval).max().unwrap_or_default();
+            let turns = known.iter().filter(|(of, _)| of == service).count() + 1;
+            now - interval * i32::try_from(turns).unwrap_or(i32::MAX)
+        };
+        let lives = |service: &ServiceName, all: &[Attempt<'_>]| {
+            all.first().is_some_and(|newest| newest.taken && newest.at >= since(service))
+        };
+        let alive = attempts.iter().filter(|((service, _), all)| lives(service, all));
+        let alive = alive.map(|(key, _)| named(key)).collect();
         let mut hosts = Self { known, alive, dead: BTreeMap::new() };
         for (key, all) in &attempts {
             let (service, host) = named(key);
