@@ -55,10 +55,6 @@ const SERVERS: &[(&str, &[&str])] = &[
             "libgdbm6",
         ],
     ),
-    (
-        "postgrey",
-        &["postgrey", "libberkeleydb-perl", "libnet-dns-perl", "libnet-server-perl", "libnetaddr-ip-perl"],
-    ),
 ];
 
 /// Fetches and unpacks what is not there yet.

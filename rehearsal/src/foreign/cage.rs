@@ -13,13 +13,12 @@ use crate::testbed::server::Server;
 /// The mail user of Debian, who owns the mailboxes.
 pub(super) const MAIL: u32 = 8;
 /// The users the servers switch to, in the cage alone: name and id.
-const USERS: [(&str, u32); 6] = [
+const USERS: [(&str, u32); 5] = [
     ("Debian-exim", 7_001),
     ("opensmtpd", 7_002),
     ("opensmtpq", 7_003),
     ("cyrus", CYRUS),
     ("courier", COURIER),
-    ("postgrey", 7_006),
 ];
 pub(super) const CYRUS: u32 = 7_004;
 pub(super) const COURIER: u32 = 7_005;
