@@ -105,11 +105,10 @@ impl Config {
         let hosts = [notifiers.hosts(), &heartbeats.hosts].concat();
         problems.extend(services::check(&file.services, &hosts, file.store.retention, document));
         warnings.extend(too_many_regions(&file.evaluate, &file.agents));
-        let statements =
-            Statements::build(file.statements, &notifiers.names(), document).unwrap_or_else(|wrong| {
-                problems.extend(wrong.0);
-                Statements::default()
-            });
+        let statements = Statements::build(file.statements, &notifiers, document).unwrap_or_else(|wrong| {
+            problems.extend(wrong.0);
+            Statements::default()
+        });
         if !problems.is_empty() {
             return Err(Problems(problems));
         }

@@ -370,11 +370,6 @@ impl Collector {
         &self.inner.desks
     }
 
-    /// Has every notifier look whether a page is owed.
-    pub(crate) fn wake(&self) {
-        self.inner.channels.iter().for_each(|(_, wake)| wake.notify_one());
-    }
-
     pub(crate) fn metrics(&self) -> &Metrics {
         &self.inner.metrics
     }

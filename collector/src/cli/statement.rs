@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
+use jiff::civil::Date;
 use mailsonar_collector::Config;
 use mailsonar_collector::statement::{
     ContractFile, Issued, Period, as_if_issued, controls, evidence, gather, issue, render,
@@ -130,23 +131,32 @@ pub(crate) struct VerifyArguments {
     /// goes unnoticed.
     #[arg(long)]
     seal: Option<String>,
+    /// A head that was told outside when its day was anchored; repeat it for several.
+    #[arg(long, value_name = "DATE=HEAD", value_parser = anchor)]
+    anchor: Vec<(Date, String)>,
+}
+
+fn anchor(text: &str) -> Result<(Date, String), String> {
+    let (day, head) = text.split_once('=').ok_or("write the day and its head, as 2026-11-03=5d41...")?;
+    let day = day.parse().map_err(|_| format!("{day:?} is not a day such as 2026-11-03"))?;
+    Ok((day, head.to_owned()))
 }
 
 /// Checks a pack. Returns what to print.
 pub(crate) fn verify(arguments: &VerifyArguments) -> Result<String> {
-    let seal = arguments.seal.as_deref();
-    let verified = evidence::verify(&arguments.pack, seal).map_err(|faults| {
+    let given = evidence::Given { seal: arguments.seal.clone(), heads: arguments.anchor.clone() };
+    let verified = evidence::verify(&arguments.pack, &given).map_err(|faults| {
         let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
         anyhow::anyhow!("{} is not as it was written:\n{}", arguments.pack.display(), faults.join("\n"))
     })?;
-    let anchored = if seal.is_some() {
+    let compared = if given.seal.is_some() {
         "which is the one that was given"
     } else {
         "compare it with the one that was given"
     };
     Ok(format!(
         "{}\n{} files and {} probes are as they were written, and give the figures that are stated.\n\
-         seal {}, {anchored}\nhead {}",
-        verified.summary, verified.files, verified.probes, verified.seal, verified.head
+         seal {}, {compared}\nhead {}{}",
+        verified.summary, verified.files, verified.probes, verified.seal, verified.head, verified.anchored
     ))
 }

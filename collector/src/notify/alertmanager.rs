@@ -99,7 +99,9 @@ impl Alertmanager {
         }
         let ends_at = match page.status {
             Status::Resolve => page.resolved_at.unwrap_or(page.timestamp),
-            Status::Trigger | Status::Acknowledge => call.now.saturating_add(AHEAD).unwrap_or(Timestamp::MAX),
+            Status::Trigger | Status::Acknowledge | Status::Notice => {
+                call.now.saturating_add(AHEAD).unwrap_or(Timestamp::MAX)
+            }
         };
         let mut alert = json!({
             "labels": labels,
@@ -132,7 +134,7 @@ impl Notifier for Connected {
     /// Taken once a peer has taken it: peers that did not are told again within a minute, like all.
     fn send<'a>(&'a self, call: Call<'a>) -> BoxFuture<'a, Result<String, Rejection>> {
         Box::pin(async move {
-            let alerts = call.pages.iter().map(|page| self.service.alert(page, &call)).collect();
+            let alerts = call.alerts()?.into_iter().map(|page| self.service.alert(page, &call)).collect();
             let peers = &self.service.peers;
             let told = join_all(peers.iter().map(|peer| self.tell(&alerts, peer))).await;
             let taken = told.iter().filter(|answer| answer.is_ok()).count();

@@ -113,6 +113,16 @@ pub struct Call<'a> {
 }
 
 impl<'a> Call<'a> {
+    /// The pages without notices, for a service that makes an alert of each. The configuration check keeps
+    /// notices away from it; one that was owed to another notifier of the same name goes nowhere.
+    fn alerts(&self) -> Result<Vec<&'a Page>, Rejection> {
+        let alerts: Vec<_> = self.pages.iter().filter(|page| page.status != Status::Notice).collect();
+        if alerts.is_empty() {
+            return Err(Rejection::Never("a notice is no alert, and nothing would end it".into()));
+        }
+        Ok(alerts)
+    }
+
     /// The page, where a message has only one.
     fn first(&self) -> Result<&'a Page, Rejection> {
         self.pages.first().ok_or_else(|| Rejection::Never("a message without a page".into()))
@@ -198,6 +208,12 @@ impl Ready {
         !matches!(self, Self::Alertmanager(_) | Self::Smtp(_))
     }
 
+    /// Whether it can pass on what is no trouble. Where everything is an alert, a notice would stay open
+    /// for ever: nothing ends it.
+    fn takes_notices(&self) -> bool {
+        !matches!(self, Self::Alertmanager(_) | Self::PagerDuty(_))
+    }
+
     fn connected(self, way: Way) -> Arc<dyn Notifier> {
         match self {
             Self::Webhook(service) => Arc::new(OverHttp { service, way }),
@@ -263,6 +279,17 @@ impl Notifiers {
             acknowledges: entry.ready.acknowledges(),
         };
         self.entries.iter().map(addressee).collect()
+    }
+
+    /// What keeps notices, such as statements, from being sent through a notifier of this name.
+    pub fn no_notices(&self, name: &str) -> Option<String> {
+        match self.entries.get(name) {
+            None => Some(format!("there is no notifier {name}")),
+            Some(entry) if entry.ready.takes_notices() => None,
+            Some(_) => {
+                Some(format!("{name} makes an alert of whatever it is sent, and nothing would end this one"))
+            }
+        }
     }
 
     /// Every notifier's name.

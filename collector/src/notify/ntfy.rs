@@ -83,6 +83,7 @@ impl Ntfy {
             (Status::Trigger, _) => (3, "information_source"),
             (Status::Acknowledge, _) => (2, "eyes"),
             (Status::Resolve, _) => (3, "white_check_mark"),
+            (Status::Notice, _) => (3, "page_facing_up"),
         };
         let mut message = json!({
             "topic": self.topic,

@@ -16,6 +16,8 @@ pub enum Status {
     Resolve,
     /// Somebody has taken it on.
     Acknowledge,
+    /// Something to know: nothing begins with it, and nothing will end it.
+    Notice,
 }
 
 impl Status {
@@ -25,6 +27,7 @@ impl Status {
             Self::Trigger => "trigger",
             Self::Resolve => "resolve",
             Self::Acknowledge => "acknowledge",
+            Self::Notice => "notice",
         }
     }
 }
@@ -33,24 +36,25 @@ impl Status {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Page {
     /// `incident.trigger`, `incident.resolve`, `incident.acknowledge`, `test`; `incident.repeat` where
-    /// nobody acknowledged, `incident.overran` where the promised time to recover has passed.
+    /// nobody acknowledged, `incident.overran` where the promised time to recover has passed; `statement` and
+    /// `anchor` are notices.
     #[serde(rename = "type")]
     pub kind: String,
     /// When it was decided.
     pub timestamp: Timestamp,
-    /// Whether trouble begins (or goes on), was taken on, or ends.
+    /// Whether trouble begins (or goes on), was taken on, or ends; or that it is none.
     pub status: Status,
     /// Whether this is only a test. Then there is no incident behind it.
     pub test: bool,
-    /// The incident's id.
+    /// The incident's id; of a notice, what it is about.
     pub incident: String,
     /// The same for all pages of one incident.
     pub dedup_key: String,
-    /// How bad it is: `critical`, or `info` for a test.
+    /// How bad it is: `critical`, or `info` for a test and a notice.
     pub severity: String,
     /// The service.
     pub service: String,
-    /// `send`, `receive` or `monitoring`.
+    /// `send`, `receive` or `monitoring`; of a notice, its kind.
     pub leg: String,
     /// The sentence for a person.
     pub summary: String,
@@ -106,6 +110,21 @@ impl Page {
                 incident: public_url
                     .map(|url| format!("{}/incidents/{}", url.trim_end_matches('/'), incident.id)),
             },
+        }
+    }
+
+    /// A page that says something that is no trouble, once. `subject` is what it is about.
+    pub fn notice(kind: &str, subject: &str, service: &str, summary: String, now: Timestamp) -> Self {
+        Self {
+            kind: kind.to_owned(),
+            status: Status::Notice,
+            test: false,
+            incident: subject.to_owned(),
+            dedup_key: format!("mailsonar/{subject}"),
+            service: service.to_owned(),
+            leg: kind.to_owned(),
+            summary,
+            ..Self::test(now)
         }
     }
 

@@ -93,6 +93,7 @@ impl PagerDuty {
 
 impl Spoken for PagerDuty {
     fn request(&self, call: &Call<'_>) -> Result<PostRequest, Rejection> {
+        call.alerts()?;
         Ok(http::json(&self.url, &self.event(call.first()?)))
     }
 

@@ -107,9 +107,9 @@ fn state(page: &Page) -> &'static str {
         _ if page.test => "TEST",
         (Status::Resolve, _) => "OVER",
         (Status::Acknowledge, _) => "TAKEN ON",
+        (Status::Notice, _) => "NOTICE",
         (Status::Trigger, "incident.repeat") => "STILL DOWN",
         (Status::Trigger, "incident.overran") => "OVERDUE",
-        (Status::Trigger, "statement") => "STATEMENT",
         (Status::Trigger, _) if page.severity == "critical" => "DOWN",
         (Status::Trigger, _) => "WARNING",
     }

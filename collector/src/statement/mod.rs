@@ -8,6 +8,7 @@
 //! All of it but `gather`, `monthly` and the packing is pure: facts in, a document out, the same bytes for
 //! the same facts. `docs/statements.md` has the formulas. Knows no agent and decides no incident.
 
+mod anchor;
 mod check;
 mod clauses;
 mod confidence;
@@ -21,6 +22,7 @@ mod exact;
 mod gather;
 mod judge;
 mod monthly;
+mod notices;
 mod period;
 pub mod render;
 mod revision;
@@ -28,6 +30,7 @@ mod state;
 mod view;
 mod windows;
 
+pub use anchor::Anchor;
 pub use contract::{Contract, ContractFile};
 pub use count::{Count, Counter, Slots};
 pub use document::{

@@ -12,13 +12,15 @@ use mailsonar_settings::{Document, Duration, Problems};
 use serde::Deserialize;
 use tracing::{info, warn};
 
+use super::anchor;
 use super::contract::ContractFile;
 use super::gather::{controls, gather};
+use super::notices;
 use super::period::Period;
 use super::revision::{Issued, issue};
 use crate::Collector;
-use crate::notify::{Links, Page};
-use crate::store::{Owed, Store, StoreError};
+use crate::notify::Notifiers;
+use crate::store::{Store, StoreError};
 
 /// How often it is looked whether something is due.
 const LOOK: std::time::Duration = std::time::Duration::from_mins(1);
@@ -37,6 +39,8 @@ pub struct Config {
     pub again_for: Duration,
     /// Who is told of each revision.
     pub notifiers: Vec<String>,
+    /// Who is told each day's head.
+    pub anchor: anchor::Config,
 }
 
 impl Default for Config {
@@ -47,6 +51,7 @@ impl Default for Config {
             again_every: Duration::from_secs(86_400),
             again_for: Duration::from_secs(14 * 86_400),
             notifiers: Vec::new(),
+            anchor: anchor::Config::default(),
         }
     }
 }
@@ -61,12 +66,16 @@ pub struct Statements {
 }
 
 impl Statements {
-    /// Reads the contracts, and checks that the notifiers are there.
-    pub fn build(config: Config, notifiers: &[String], document: &Document) -> Result<Self, Problems> {
+    /// Reads the contracts, and checks that the notifiers are there and take notices.
+    pub fn build(config: Config, notifiers: &Notifiers, document: &Document) -> Result<Self, Problems> {
         let mut problems = Vec::new();
-        for name in config.notifiers.iter().filter(|name| !notifiers.contains(name)) {
-            let words = format!("there is no notifier {name}");
-            problems.push(document.problem("statements.notifiers", words, format!("add [notifiers.{name}]")));
+        for (key, names) in [
+            ("statements.notifiers", &config.notifiers),
+            ("statements.anchor.notifiers", &config.anchor.notifiers),
+        ] {
+            let wrong = names.iter().filter_map(|name| notifiers.no_notices(name));
+            let remedy = "name a webhook, a command, mail, ntfy or Slack from [notifiers.NAME]";
+            problems.extend(wrong.map(|words| document.problem(key, words, remedy)));
         }
         let mut contracts: Vec<Arc<ContractFile>> = Vec::new();
         for path in &config.contracts {
@@ -114,6 +123,7 @@ pub(crate) async fn run(collector: Collector) {
     let mut looked = Looked::default();
     loop {
         collector.issue_statements(&mut looked, collector.now()).await;
+        collector.anchor_days(collector.now()).await;
         tokio::time::sleep(LOOK).await;
     }
 }
@@ -135,7 +145,7 @@ impl Collector {
                 match self.issue_one(Arc::clone(file), service.clone(), period.clone(), now).await {
                     Ok(Some(issued)) => {
                         info!(contract = key.0, %service, period = key.2, revision = issued.revision, "statement issued");
-                        self.wake();
+                        self.wake_deliveries();
                     }
                     Ok(None) => {}
                     Err(trouble) => {
@@ -169,59 +179,12 @@ impl Collector {
                 if !new {
                     return Ok(None);
                 }
-                for notifier in &notifiers {
-                    store.owe(&owed(&issued, notifier, public_url.as_deref(), now)?, now)?;
+                let page = notices::of_statement(&issued, public_url.as_deref(), now);
+                for owed in notices::owed(&page, &notifiers)? {
+                    store.owe(&owed, now)?;
                 }
                 Ok(Some(issued))
             })
             .await
     }
-}
-
-/// The page that tells of a revision.
-fn owed(
-    issued: &Issued,
-    notifier: &str,
-    public_url: Option<&str>,
-    now: Timestamp,
-) -> Result<Owed, StoreError> {
-    let statement = &issued.statement;
-    let (contract, service, period) = (&statement.contract.name, &statement.service, &statement.span.period);
-    let subject = format!("statement/{contract}/{service}/{period}/{}", issued.revision);
-    let due = statement
-        .credit
-        .amount
-        .as_ref()
-        .map_or_else(|| format!("{} %", statement.credit.percent), ToString::to_string);
-    let claim = statement.credit.claim_until.filter(|_| !statement.credit.percent.is_nothing());
-    let claim = claim.map_or(String::new(), |day| format!(", to be claimed until {day}"));
-    let changed = if issued.revision > 1 { ", which changes the one before" } else { "" };
-    let summary = format!(
-        "Statement {contract}, {service}, {period}, revision {}{changed}: availability {}, credit due {due}{claim}. SHA-256 {}",
-        issued.revision, statement.figures.availability, issued.sha256
-    );
-    let link = |url: &str| {
-        format!(
-            "{}/statements/{contract}/{service}/{period}?revision={}",
-            url.trim_end_matches('/'),
-            issued.revision
-        )
-    };
-    let page = Page {
-        kind: "statement".into(),
-        test: false,
-        incident: subject.clone(),
-        dedup_key: format!("mailsonar/{subject}"),
-        service: service.to_string(),
-        summary,
-        links: Links { incident: public_url.map(link) },
-        ..Page::test(now)
-    };
-    Ok(Owed {
-        id: format!("msg_{}", crate::stable::stable_uuid(&[&subject, notifier]).as_simple()),
-        incident: subject,
-        notifier: notifier.to_owned(),
-        place: 1,
-        body: serde_json::to_string(&page)?,
-    })
 }

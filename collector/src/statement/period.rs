@@ -41,6 +41,12 @@ impl Zone {
         let zoned = date.to_zoned_datetime(self.zone.clone()).map_err(|error| error.to_string())?;
         Ok(zoned.timestamp())
     }
+
+    /// The day of a date, from its midnight to the next.
+    pub fn day(&self, date: Date) -> Result<Day, String> {
+        let tomorrow = date.tomorrow().map_err(|error| error.to_string())?;
+        Ok(Day { date, start: self.midnight(date)?, end: self.midnight(tomorrow)? })
+    }
 }
 
 impl Default for Zone {

@@ -5,6 +5,7 @@
 //! [`Desks`]' business. It knows no HTTP, no clock, and decides nothing about mail.
 
 mod agents;
+mod anchors;
 mod desks;
 mod facts;
 mod incidents;
@@ -51,6 +52,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0005_pages_of_their_own.sql"),
     include_str!("migrations/0006_way.sql"),
     include_str!("migrations/0007_statements.sql"),
+    include_str!("migrations/0008_anchors.sql"),
 ];
 
 /// The schema's version from which on sheets are kept; an older store has them made once.

@@ -1,5 +1,6 @@
 //! The collector from outside: over real sockets, with real files, and a clock in the test's hand.
 
+mod anchors;
 mod api;
 mod cli;
 mod config;

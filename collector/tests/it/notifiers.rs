@@ -12,7 +12,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use jiff::{SignedDuration, Timestamp};
 use mailsonar_clock::Clock;
-use mailsonar_collector::store::Store;
+use mailsonar_collector::notify::Page;
+use mailsonar_collector::store::{Owed, Store};
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio_util::task::AbortOnDropHandle;
@@ -217,6 +218,31 @@ async fn pagerduty_is_never_sent_again_what_it_calls_wrong() {
     open(&served, "acme", "critical").await;
     go_by(&served, &clock, 60).await;
     assert_eq!(fake.calls().len(), 1);
+    let given_up = r#"mailsonar_notifications_total{notifier="n",result="given_up"}"#;
+    assert_eq!(served.series(given_up).await, Some(1.0));
+}
+
+#[tokio::test]
+async fn a_notice_never_becomes_an_alert_that_nothing_would_end() {
+    // A statement was owed to a notifier of this name, which has been made PagerDuty since; an incident is not.
+    let clock = Hand::at(0);
+    let (fake, address, _serving) = Fake::that(&clock, &[]).await;
+    let key = "0123456789abcdef0123456789abcdef";
+    let served = collector(
+        &clock,
+        &format!("type = \"pagerduty\"\nrouting_key = \"{key}\"\nurl = \"http://{address}/\""),
+    )
+    .await;
+    let page =
+        Page::notice("statement", "statement/gold/acme/2026-11/1", "acme", "Stated.".into(), served.now());
+    let body = serde_json::to_string(&page).expect("JSON");
+    let owed = Owed { id: "msg_1".into(), incident: page.incident, notifier: "n".into(), place: 0, body };
+    let now = served.now();
+    served.desks.run(move |store| store.owe(&owed, now)).await.expect("owed");
+    open(&served, "acme", "critical").await;
+    go_by(&served, &clock, 60).await;
+    let told: Vec<_> = fake.calls().iter().map(|call| call.body["payload"]["class"].clone()).collect();
+    assert_eq!(told.len(), 1, "the incident only: {told:?}");
     let given_up = r#"mailsonar_notifications_total{notifier="n",result="given_up"}"#;
     assert_eq!(served.series(given_up).await, Some(1.0));
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use jiff::{SignedDuration, Timestamp};
+use mailsonar_collector::statement::evidence::Given;
 use mailsonar_collector::statement::{
     ContractFile, Issued, Period, controls, evidence, gather, issue, render,
 };
@@ -12,9 +13,9 @@ use mailsonar_protocol::*;
 use crate::harness::*;
 use crate::months::{contract, time};
 
-const TERMS: &str = "[available]\nreceive = \"arrived\"\n[downtime]\nslot = \"1h\"\n";
+pub(crate) const TERMS: &str = "[available]\nreceive = \"arrived\"\n[downtime]\nslot = \"1h\"\n";
 
-fn heard(store: &Store) -> Agent {
+pub(crate) fn heard(store: &Store) -> Agent {
     let Batch { agent, region, software, routes, health, .. } = batch(0, Vec::new());
     let (sent_at, received_at) = (at(0), at(0));
     store
@@ -24,7 +25,7 @@ fn heard(store: &Store) -> Agent {
 }
 
 /// A loop probe at each hour of the first two days of November; those of five hours are lost.
-fn two_days(store: &Store, agent: &Agent) {
+pub(crate) fn two_days(store: &Store, agent: &Agent) {
     let first = time("2026-11-01T00:10:00Z");
     for hour in 0..48_i64 {
         let lost = (10..15).contains(&hour);
@@ -33,7 +34,7 @@ fn two_days(store: &Store, agent: &Agent) {
     }
 }
 
-fn probe(hour: i64, revision: u32, first: Timestamp, outcome: Outcome) -> Record {
+pub(crate) fn probe(hour: i64, revision: u32, first: Timestamp, outcome: Outcome) -> Record {
     let started = first.duration_since(at(0)).as_secs() + hour * 3_600;
     let mut record = record(u128::try_from(hour + 1).expect("few"), revision, started, outcome);
     if outcome == Outcome::Lost {
@@ -118,8 +119,12 @@ fn packed(directory: &Path) -> (std::path::PathBuf, String) {
     (path, seal)
 }
 
+fn sealed(seal: &str) -> Given {
+    Given { seal: Some(seal.to_owned()), heads: Vec::new() }
+}
+
 fn places(pack: &Path) -> Vec<String> {
-    let faults = evidence::verify(pack, None).expect_err("something was changed");
+    let faults = evidence::verify(pack, &Given::default()).expect_err("something was changed");
     faults.into_iter().map(|fault| fault.place).collect()
 }
 
@@ -127,7 +132,7 @@ fn places(pack: &Path) -> Vec<String> {
 fn one_flipped_byte_anywhere_in_a_pack_is_found_and_said_where() {
     let directory = tempfile::tempdir().expect("a directory");
     let (pack, seal) = packed(directory.path());
-    let verified = evidence::verify(&pack, Some(&seal)).unwrap_or_else(|faults| panic!("{faults:?}"));
+    let verified = evidence::verify(&pack, &sealed(&seal)).unwrap_or_else(|faults| panic!("{faults:?}"));
     assert_eq!((verified.probes, verified.seal.as_str()), (48, seal.as_str()));
     let mut names: Vec<String> = std::fs::read_dir(&pack)
         .expect("a directory")
@@ -153,7 +158,7 @@ fn one_flipped_byte_anywhere_in_a_pack_is_found_and_said_where() {
         std::fs::write(&path, &bytes).expect("written");
     }
     assert!(flipped > 500, "{flipped}");
-    assert!(evidence::verify(&pack, Some(&seal)).is_ok(), "all is as it was");
+    assert!(evidence::verify(&pack, &sealed(&seal)).is_ok(), "all is as it was");
 }
 
 #[test]
@@ -193,9 +198,9 @@ fn names_order_length_and_number_of_files_are_part_of_a_pack() {
     std::fs::write(&second, &text).expect("written");
 
     // Somebody who makes everything anew, sums and seal too, is found by the seal that was given.
-    assert!(evidence::verify(&pack, Some(&seal)).is_ok());
+    assert!(evidence::verify(&pack, &sealed(&seal)).is_ok());
     let other = "0".repeat(64);
-    assert_eq!(evidence::verify(&pack, Some(&other)).expect_err("another seal")[0].place, "SHA256SUMS");
+    assert_eq!(evidence::verify(&pack, &sealed(&other)).expect_err("another seal")[0].place, "SHA256SUMS");
 }
 
 #[test]
@@ -286,7 +291,7 @@ async fn a_collector_states_a_month_by_itself_tells_its_notifier_once_and_shows_
         assert_eq!(pager.calls().len(), count, "{now}");
     }
     let page = &pager.calls()[0].page;
-    assert_eq!(page["type"], "statement");
+    assert_eq!((&page["type"], &page["status"]), (&"statement".into(), &"notice".into()));
     assert!(
         page["summary"]
             .as_str()

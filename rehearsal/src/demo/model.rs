@@ -188,7 +188,7 @@ impl Model {
     fn page(&mut self, at: Timestamp, page: Page) -> String {
         let since = match page.status {
             Status::Trigger => self.broke_at,
-            Status::Acknowledge => None,
+            Status::Acknowledge | Status::Notice => None,
             // A resolve while things are still broken has no healing to count from.
             Status::Resolve => self.healed_at.filter(|_| self.broken.is_empty()),
         };

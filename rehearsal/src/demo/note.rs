@@ -30,7 +30,7 @@ pub fn verdict(region: &str, record: &Record) -> String {
 pub fn page(paged: &Paged) -> String {
     let page = &paged.page;
     let after = match (paged.after, page.status) {
-        (None, _) | (_, Status::Acknowledge) => String::new(),
+        (None, _) | (_, Status::Acknowledge | Status::Notice) => String::new(),
         (Some(after), Status::Trigger) => format!(", {} after the fault", seconds(after)),
         (Some(after), Status::Resolve) => format!(", {} after healing", seconds(after)),
     };

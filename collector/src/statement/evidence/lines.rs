@@ -71,6 +71,13 @@ impl Line {
         })
     }
 
+    /// The line as it is written, with its line feed.
+    pub(super) fn bytes(&self) -> Result<Vec<u8>, serde_json::Error> {
+        let mut text = serde_json::to_vec(self)?;
+        text.push(b'\n');
+        Ok(text)
+    }
+
     /// The sheet with this one probe on it.
     pub(super) fn sheet(&self) -> Sheet {
         let mark = Mark {

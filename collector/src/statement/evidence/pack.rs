@@ -8,16 +8,17 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use jiff::civil::Date;
+use mailsonar_protocol::ServiceName;
 use sha2::{Digest, Sha256};
 
-use super::super::contract::ContractFile;
-use super::super::period::Period;
+use super::super::contract::{Contract, ContractFile};
+use super::super::period::{Day, Period};
 use super::super::render;
 use super::super::revision::Issued;
 use super::super::state::hex;
 use super::lines::Line;
-use super::{CHAIN, CONTRACT, DAYS, SEAL, STATEMENT, SUMS, chain, sha256, sums};
-use crate::store::{Store, StoreError};
+use super::{ANCHORS, CHAIN, CONTRACT, DAYS, SEAL, STATEMENT, SUMS, anchors, chain, day_name, sha256, sums};
+use crate::store::{Store, StoreError, StoredProbe};
 
 /// Why there is no pack.
 #[derive(Debug, thiserror::Error)]
@@ -52,7 +53,7 @@ pub fn pack(
     std::fs::create_dir(&days).map_err(|error| failed(&days, error))?;
     let mut hashes: BTreeMap<String, String> = BTreeMap::new();
     for (date, lines) in write_days(store, file, issued, period, &days)? {
-        hashes.insert(format!("{DAYS}/{date}.jsonl"), lines);
+        hashes.insert(day_name(date), lines);
     }
     let of_days: Vec<(String, String)> = hashes.clone().into_iter().collect();
     let (chain, _) = chain(&of_days);
@@ -62,14 +63,21 @@ pub fn pack(
         incidents.push('\n');
     }
     let zone = &file.contract.time_zone;
-    for (name, text) in [
+    let mut files = vec![
         (CONTRACT, file.text.clone()),
         (STATEMENT, serde_json::to_string_pretty(issued)?),
         ("statement.html", render::html(issued, zone)),
         ("statement.csv", render::csv(issued)),
         ("incidents.jsonl", incidents),
         (CHAIN, chain),
-    ] {
+    ];
+    let (contract, service) = (&issued.statement.contract.name, &issued.statement.service);
+    let span = (period.days[0].date, period.days[period.days.len() - 1].date);
+    let anchored = anchors::text(&store.anchors(contract, service, span)?);
+    if !anchored.is_empty() {
+        files.push((ANCHORS, anchored));
+    }
+    for (name, text) in files {
         write(&into.join(name), &text)?;
         hashes.insert(name.to_owned(), sha256(text.as_bytes()));
     }
@@ -84,8 +92,7 @@ fn write(path: &Path, text: &str) -> Result<(), PackError> {
     std::fs::write(path, text).map_err(|source| PackError::Write { path: path.to_owned(), source })
 }
 
-/// Writes the days' files: the service's probes, and the control probes that excuse failures. Returns each
-/// day's hash.
+/// Writes the days' files. Returns each day's hash.
 fn write_days(
     store: &Store,
     file: &ContractFile,
@@ -93,27 +100,56 @@ fn write_days(
     period: &Period,
     into: &Path,
 ) -> Result<BTreeMap<Date, String>, PackError> {
-    let zone = &file.contract.time_zone;
+    let contract = &file.contract;
     let mut days: BTreeMap<Date, DayFile> = BTreeMap::new();
     for day in &period.days {
         days.insert(day.date, DayFile::new(into, day.date)?);
     }
-    let mut add = |probe: crate::store::StoredProbe| {
-        let Some(line) = Line::of(probe) else { return Ok(()) };
-        let date = zone.date(line.started_at);
+    let margin = contract.exclusions.control_window.signed();
+    let from = period.start().saturating_sub(margin).unwrap_or(Timestamp::MIN);
+    let until = period.end().saturating_add(margin).unwrap_or(Timestamp::MAX);
+    let spans = [(period.start(), period.end()), (from, until)];
+    each_line(store, contract, &issued.statement.service, spans, |line| {
+        let date = contract.time_zone.date(line.started_at);
         match days.entry(date) {
             Entry::Occupied(day) => day.into_mut().add(&line),
             Entry::Vacant(day) => day.insert(DayFile::new(into, date)?).add(&line),
         }
-    };
-    store.each_probe(Some(&issued.statement.service), (period.start(), period.end()), &mut add)?;
-    if file.contract.exclusions.own_trouble {
-        let margin = file.contract.exclusions.control_window.signed();
-        let from = period.start().saturating_sub(margin).unwrap_or(Timestamp::MIN);
-        let until = period.end().saturating_add(margin).unwrap_or(Timestamp::MAX);
-        store.each_probe(None, (from, until), &mut add)?;
-    }
+    })?;
     days.into_iter().map(|(date, day)| Ok((date, day.finish()?))).collect()
+}
+
+/// The lines of a pack: the service's probes that started in the first span, and the control probes of
+/// the second, which excuse failures.
+fn each_line<E: From<StoreError>>(
+    store: &Store,
+    contract: &Contract,
+    service: &ServiceName,
+    [probes, controls]: [(Timestamp, Timestamp); 2],
+    mut each: impl FnMut(Line) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut add = |probe: StoredProbe| Line::of(probe).map_or(Ok(()), &mut each);
+    store.each_probe(Some(service), probes, &mut add)?;
+    if contract.exclusions.own_trouble {
+        store.each_probe(None, controls, &mut add)?;
+    }
+    Ok(())
+}
+
+/// The hash of the file that a pack has for a day, as things are.
+pub(in super::super) fn day_hash(
+    store: &Store,
+    contract: &Contract,
+    service: &ServiceName,
+    day: &Day,
+) -> Result<String, StoreError> {
+    let mut hash = Sha256::new();
+    let span = (day.start, day.end);
+    each_line(store, contract, service, [span, span], |line| {
+        hash.update(line.bytes()?);
+        Ok::<_, StoreError>(())
+    })?;
+    Ok(hex(&hash.finalize()))
 }
 
 /// One day's file, hashed as it is written.
@@ -132,8 +168,7 @@ impl DayFile {
     }
 
     fn add(&mut self, line: &Line) -> Result<(), PackError> {
-        let mut text = serde_json::to_vec(line)?;
-        text.push(b'\n');
+        let text = line.bytes()?;
         self.hash.update(&text);
         self.file.write_all(&text).map_err(|source| PackError::Write { path: self.path.clone(), source })
     }

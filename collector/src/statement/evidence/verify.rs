@@ -17,6 +17,7 @@ use super::super::period::Period;
 use super::super::revision::{Issued, changes, sha256 as statement_hash};
 use super::super::state::{Setting, hex, state};
 use super::super::windows::Windows;
+use super::anchors::{self, Anchored, Given};
 use super::lines::Line;
 use super::{CHAIN, CONTRACT, DAYS, SEAL, STATEMENT, SUMS, chain, sha256, sums};
 
@@ -48,14 +49,16 @@ pub struct Verified {
     pub probes: u64,
     /// What it states, in a line.
     pub summary: String,
+    /// The days whose heads were told outside.
+    pub anchored: Anchored,
 }
 
-fn fault(place: impl Into<String>, words: impl Into<String>) -> Fault {
+pub(super) fn fault(place: impl Into<String>, words: impl Into<String>) -> Fault {
     Fault { place: place.into(), words: words.into() }
 }
 
-/// Checks a pack. `seal` is what was given to the other side when it was made, if anything was.
-pub fn verify(pack: &Path, seal: Option<&str>) -> Result<Verified, Vec<Fault>> {
+/// Checks a pack against itself, and against what was given outside.
+pub fn verify(pack: &Path, given: &Given) -> Result<Verified, Vec<Fault>> {
     let mut faults = Vec::new();
     let mut files = BTreeMap::new();
     survey(pack, "", &mut files, &mut faults);
@@ -68,7 +71,7 @@ pub fn verify(pack: &Path, seal: Option<&str>) -> Result<Verified, Vec<Fault>> {
     let (Some(listed), Some(sealed)) = (listed, sealed) else { return Err(faults) };
     files.retain(|name, _| name != SUMS && name != SEAL);
     let found_seal = sha256(&listed);
-    if let Some(seal) = seal.filter(|seal| !seal.eq_ignore_ascii_case(&found_seal)) {
+    if let Some(seal) = given.seal.as_ref().filter(|seal| !seal.eq_ignore_ascii_case(&found_seal)) {
         faults
             .push(fault(SUMS, format!("its hash is {found_seal}, and not the seal that was given, {seal}")));
     }
@@ -82,6 +85,7 @@ pub fn verify(pack: &Path, seal: Option<&str>) -> Result<Verified, Vec<Fault>> {
     if !faults.is_empty() {
         return Err(faults);
     }
+    let anchored = anchors::check(pack, &days, &given.heads)?;
     let (statement, probes) = count_again(pack, &days).map_err(|fault| vec![fault])?;
     let summary = format!(
         "{}, {}, {}: availability {}, credit {} %",
@@ -91,7 +95,7 @@ pub fn verify(pack: &Path, seal: Option<&str>) -> Result<Verified, Vec<Fault>> {
         statement.figures.availability,
         statement.credit.percent
     );
-    Ok(Verified { seal: found_seal, head, files: files.len() + 2, probes, summary })
+    Ok(Verified { seal: found_seal, head, files: files.len() + 2, probes, summary, anchored })
 }
 
 /// Every file below a directory, by its name from the pack's root, with its hash.

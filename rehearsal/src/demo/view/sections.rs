@@ -164,7 +164,7 @@ fn page(paged: &Paged, model: &Model, look: Look, width: usize, most: usize) -> 
     let (tone, event) = match paged.page.status {
         Status::Trigger => (Tone::Bad, "after the fault"),
         Status::Resolve => (Tone::Good, "after healing"),
-        Status::Acknowledge => (Tone::Good, ""),
+        Status::Acknowledge | Status::Notice => (Tone::Good, ""),
     };
     let at = note::stopwatch(paged.at.duration_since(model.began));
     let after = paged.after.map(|after| format!("{} {event}", note::seconds(after))).unwrap_or_default();
