@@ -22,8 +22,8 @@ use serde::Serialize;
 use tokio::sync::Notify;
 use tracing::{debug, warn};
 
-pub(crate) use auth::bearer;
 pub use auth::{AgentConfig, Agents, TokenHash, check as check_agents, token_hash};
+pub(crate) use auth::{bearer, which};
 
 use crate::asks::Asks;
 use crate::expose::Metrics;

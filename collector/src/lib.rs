@@ -44,7 +44,7 @@ use tracing::{error, info, warn};
 use asks::Asks;
 pub use config::Config;
 use evaluate::{Assessment, Finding, Regions, Subject};
-use expose::{Metrics, PatientListener};
+use expose::{Metrics, PatientListener, Sessions};
 use incident::{Addressees, Event};
 use ingest::Ingest;
 use notify::{Channel, HttpPost, Post};
@@ -145,6 +145,8 @@ struct Inner {
     asks: Asks,
     /// Counts up when what pages show may have changed.
     pulse: watch::Sender<u64>,
+    /// Operators who are signed in.
+    sessions: Sessions,
     live: Mutex<Live>,
 }
 
@@ -210,6 +212,7 @@ impl Collector {
                 news: Arc::new(Notify::new()),
                 asks: Asks::default(),
                 pulse: watch::Sender::new(0),
+                sessions: Sessions::default(),
                 live: Mutex::new(live),
                 config,
                 clock,
@@ -388,6 +391,15 @@ impl Collector {
 
     pub(crate) fn now(&self) -> Timestamp {
         self.inner.clock.now()
+    }
+
+    pub(crate) fn sessions(&self) -> &Sessions {
+        &self.inner.sessions
+    }
+
+    /// Says that what pages show has changed.
+    pub(crate) fn pulsed(&self) {
+        self.inner.pulse.send_modify(|count| *count += 1);
     }
 
     /// What counts up when pages may have changed.

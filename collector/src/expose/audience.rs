@@ -30,7 +30,7 @@ pub struct Config {
 pub(crate) enum Audience {
     /// Whoever reaches a collector that has no public services.
     Everybody,
-    /// An operator, by the bearer token.
+    /// An operator, by the bearer token or signed in.
     Operator,
     /// Somebody else, who sees these services.
     Stranger(BTreeSet<ServiceName>),
@@ -61,7 +61,8 @@ impl FromRequestParts<Collector> for Audience {
 
     async fn from_request_parts(parts: &mut Parts, collector: &Collector) -> Result<Self, Self::Rejection> {
         let public = &collector.config().expose.public;
-        if Operator::from_request_parts(parts, collector).await.is_ok() {
+        let signed = collector.sessions().of(&parts.headers, collector.now());
+        if signed.is_some() || Operator::from_request_parts(parts, collector).await.is_ok() {
             return Ok(Self::Operator);
         }
         Ok(if public.is_empty() { Self::Everybody } else { Self::Stranger(public.clone()) })

@@ -14,6 +14,7 @@ mod pages;
 mod patience;
 mod postmortem;
 mod redact;
+mod session;
 mod silences;
 mod statements;
 mod troubles;
@@ -31,6 +32,7 @@ pub use audience::Config;
 pub use metrics::Metrics;
 pub use operator::{Operator, OperatorConfig, Operators, check as check_operators};
 pub(crate) use patience::PatientListener;
+pub(crate) use session::Sessions;
 pub use troubles::Troubles;
 
 use crate::Collector;

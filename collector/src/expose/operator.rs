@@ -14,7 +14,7 @@ use mailsonar_settings::{Document, Problem};
 use serde::Deserialize;
 
 use crate::Collector;
-use crate::ingest::{Agents, TokenHash, bearer};
+use crate::ingest::{Agents, TokenHash, bearer, which};
 
 /// `[operators.NAME]`.
 #[derive(Debug, Clone, Deserialize)]
@@ -56,6 +56,12 @@ impl FromRequestParts<Collector> for Operator {
         let (name, _) = operators.iter().nth(at).ok_or(NoOperator)?;
         Ok(Self(name.to_string()))
     }
+}
+
+/// The operator whose token this is.
+pub(super) fn by_token(operators: &Operators, token: &str) -> Option<String> {
+    let at = which(token, operators.values().map(|config| &config.token_sha256))?;
+    operators.keys().nth(at).map(ToString::to_string)
 }
 
 /// What cannot be meant: one token for two operators, or for an operator and an agent.

@@ -17,7 +17,9 @@ use super::api::{Asked, NoAnswer, asked};
 use super::writing::{body, told};
 use crate::Collector;
 use crate::evaluate::Leg;
+use crate::incident::{self, Moment, MomentKind};
 use crate::silence::{AHEAD, Silence, SilenceKind};
+use crate::store::{IncidentState, StoreError};
 
 /// The longest silence: beyond it somebody has forgotten it.
 const LONGEST: SignedDuration = SignedDuration::from_hours(31 * 24);
@@ -75,17 +77,17 @@ pub(super) async fn one(
 #[serde(deny_unknown_fields)]
 pub(super) struct NewSilence {
     #[serde(default = "silence")]
-    kind: SilenceKind,
-    service: Option<ServiceName>,
-    leg: Option<Leg>,
-    reason: String,
+    pub(super) kind: SilenceKind,
+    pub(super) service: Option<ServiceName>,
+    pub(super) leg: Option<Leg>,
+    pub(super) reason: String,
     #[schemars(with = "Option<Time>")]
-    starts_at: Option<Timestamp>,
+    pub(super) starts_at: Option<Timestamp>,
     #[schemars(with = "Option<Time>")]
-    ends_at: Option<Timestamp>,
+    pub(super) ends_at: Option<Timestamp>,
     /// Instead of `ends_at`: how long from its beginning.
     #[schemars(with = "Option<String>")]
-    duration: Option<Duration>,
+    pub(super) duration: Option<Duration>,
 }
 
 fn silence() -> SilenceKind {
@@ -129,12 +131,22 @@ pub(super) async fn add(
     Operator(author): Operator,
     asked: Result<Json<NewSilence>, JsonRejection>,
 ) -> Result<(StatusCode, Json<SilenceView>), NoAnswer> {
-    let now = collector.now();
-    let silence = body(asked)?.made(author, now)?;
+    let silence = begin(&collector, author, body(asked)?).await?;
+    Ok((StatusCode::CREATED, Json(view(silence, collector.now()))))
+}
+
+/// Adds what an operator asks for. The incidents it covers will say so.
+pub(super) async fn begin(
+    collector: &Collector,
+    author: String,
+    asked: NewSilence,
+) -> Result<Silence, NoAnswer> {
+    let silence = asked.made(author, collector.now())?;
     let written = silence.clone();
     collector.desks().run(move |store| store.put_silence(&written)).await?;
     info!(id = silence.id, author = silence.author, reason = silence.reason, until = %silence.ends_at, "silence");
-    Ok((StatusCode::CREATED, Json(view(silence, now))))
+    collector.pulsed();
+    Ok(silence)
 }
 
 pub(super) async fn end(
@@ -142,15 +154,32 @@ pub(super) async fn end(
     Operator(by): Operator,
     Path(id): Path<String>,
 ) -> Result<Json<SilenceView>, NoAnswer> {
+    let silence = lift(&collector, id, by).await?;
+    Ok(Json(view(silence, collector.now())))
+}
+
+/// Ends one before its time; the open incidents it covered say who did.
+pub(super) async fn lift(collector: &Collector, id: String, by: String) -> Result<Silence, NoAnswer> {
     let now = collector.now();
-    let ended = collector.desks().run(move |store| {
+    let ended = collector.desks().run(move |store| -> Result<_, StoreError> {
         let Some(mut silence) = store.silence(&id)? else { return Ok(None) };
+        if silence.ends_at <= now {
+            return Ok(Some(silence));
+        }
         silence.end(&by, now);
         store.put_silence(&silence)?;
+        for mut incident in store.incidents(Some(IncidentState::Open), u32::MAX)? {
+            if incident.silenced_by.contains(&silence.id) {
+                let words = format!("The {} was ended before its time", silence.kind.as_str());
+                let moment = Moment { at: now, kind: MomentKind::Note, words, by: Some(by.clone()) };
+                incident::remember(&mut incident.timeline, moment);
+                store.put_incident(&incident)?;
+            }
+        }
         Ok(Some(silence))
     });
-    let ended: Result<Option<Silence>, crate::store::StoreError> = ended.await;
-    let silence = ended?.ok_or(NoAnswer::Absent)?;
+    let silence = ended.await?.ok_or(NoAnswer::Absent)?;
     info!(id = silence.id, by = silence.ended_by, "silence ended");
-    Ok(Json(view(silence, now)))
+    collector.pulsed();
+    Ok(silence)
 }

@@ -16,7 +16,7 @@ use crate::incident::{self, Moment, MomentKind};
 use crate::store::{Incident, StoreError};
 
 /// The longest text an operator may write, in bytes.
-const MOST: usize = 2000;
+pub(super) const MOST: usize = 2000;
 
 /// The body of a request, or why it cannot be understood.
 pub(super) fn body<T>(asked: Result<Json<T>, JsonRejection>) -> Result<T, NoAnswer> {
@@ -48,11 +48,20 @@ pub(super) async fn acknowledge(
     Path(id): Path<String>,
     asked: Result<Json<Said>, JsonRejection>,
 ) -> Result<Json<Incident>, NoAnswer> {
-    let Said { words } = body(asked)?;
-    let words = if words.trim().is_empty() { String::new() } else { told("words", &words)? };
+    take_on(&collector, id, by, &body(asked)?.words).await.map(Json)
+}
+
+/// Notes that an operator has taken an incident on.
+pub(super) async fn take_on(
+    collector: &Collector,
+    id: String,
+    by: String,
+    words: &str,
+) -> Result<Incident, NoAnswer> {
+    let words = if words.trim().is_empty() { String::new() } else { told("words", words)? };
     info!(id, by, "incident acknowledged");
     let (now, addressees) = (collector.now(), collector.addressees().clone());
-    let incident = change(&collector, id, move |store, incident| {
+    let incident = change(collector, id, move |store, incident| {
         incident::acknowledge(store, incident, &by, &words, &addressees, now)
     });
     let incident = incident.await?;
@@ -66,9 +75,19 @@ pub(super) async fn note(
     Path(id): Path<String>,
     asked: Result<Json<Said>, JsonRejection>,
 ) -> Result<Json<Incident>, NoAnswer> {
-    let words = told("words", &body(asked)?.words)?;
+    annotate(&collector, id, by, &body(asked)?.words).await.map(Json)
+}
+
+/// Adds an operator's note to an incident.
+pub(super) async fn annotate(
+    collector: &Collector,
+    id: String,
+    by: String,
+    words: &str,
+) -> Result<Incident, NoAnswer> {
+    let words = told("words", words)?;
     let now = collector.now();
-    change(&collector, id, move |store, incident| {
+    change(collector, id, move |store, incident| {
         let moment = Moment { at: now, kind: MomentKind::Note, words, by: Some(by) };
         incident::remember(&mut incident.timeline, moment);
         store.put_incident(incident)
@@ -127,11 +146,13 @@ async fn change(
     collector: &Collector,
     id: String,
     how: impl FnOnce(&crate::store::Store, &mut Incident) -> Result<(), StoreError> + Send + 'static,
-) -> Result<Json<Incident>, NoAnswer> {
+) -> Result<Incident, NoAnswer> {
     let changed = collector.desks().run(move |store| -> Result<_, StoreError> {
         let Some(mut incident) = store.incident(&id)? else { return Ok(None) };
         how(store, &mut incident)?;
         Ok(Some(incident))
     });
-    changed.await?.map(Json).ok_or(NoAnswer::Absent)
+    let changed = changed.await?.ok_or(NoAnswer::Absent)?;
+    collector.pulsed();
+    Ok(changed)
 }

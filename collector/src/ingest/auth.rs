@@ -66,13 +66,18 @@ pub(super) fn by_token<'a>(
     at.and_then(|at| agents.iter().nth(at)).ok_or(Refusal::Unauthorized)
 }
 
-/// Which of these tokens a request bears. Every one is compared, in constant time.
+/// Which of these tokens a request bears.
 pub(crate) fn bearer<'a>(headers: &HeaderMap, tokens: impl Iterator<Item = &'a TokenHash>) -> Option<usize> {
     let value = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let (scheme, token) = value.and_then(|value| value.split_once(' '))?;
     if !scheme.eq_ignore_ascii_case("bearer") {
         return None;
     }
+    which(token, tokens)
+}
+
+/// Which of these tokens it is. Every one is compared, in constant time.
+pub(crate) fn which<'a>(token: &str, tokens: impl Iterator<Item = &'a TokenHash>) -> Option<usize> {
     let hash: [u8; 32] = Sha256::digest(token.trim().as_bytes()).into();
     let mut found = u32::MAX;
     for (at, known) in (0..).zip(tokens) {

@@ -8,5 +8,6 @@ mod harness;
 
 mod look;
 mod openapi;
+mod operators;
 mod outage;
 mod tallies;

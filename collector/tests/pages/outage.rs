@@ -23,18 +23,24 @@ impl Clock for Standing {
     }
 }
 
-pub(crate) fn configured(more: &str) -> Config {
-    let text = format!("listen = \"127.0.0.1:0\"\n[store]\npath = \"c.db\"\n{}{more}", fixture::agents());
+fn configured(before: &str, more: &str) -> Config {
+    let listen = "listen = \"127.0.0.1:0\"";
+    let text = format!("{listen}\n{before}[store]\npath = \"c.db\"\n{}{more}", fixture::agents());
     Config::from_document(&Document::new("collector.toml", text)).expect("a good configuration")
 }
 
 /// A collector that has seen the day.
 pub(crate) async fn served(outage: bool, more: &str) -> Served {
+    served_by("", outage, more).await
+}
+
+/// The same, with something to be said before all tables of its configuration.
+pub(crate) async fn served_by(before: &str, outage: bool, more: &str) -> Served {
     let store = Store::in_memory().expect("a store");
     fixture::fill(&store, outage);
     fixture::keep_rich_probes(&store);
     let clock: SharedClock = Arc::new(Standing);
-    let served = Served::with(configured(more), clock, store).await;
+    let served = Served::with(configured(before, more), clock, store).await;
     served.collector.tick(fixture::time(fixture::NOW)).await;
     served
 }
@@ -249,7 +255,7 @@ async fn a_look_that_is_long_past_claims_nothing_of_now() {
     fixture::fill(&store, true);
     let two_days_later = 2 * 86_400 + 8_430;
     let hand = Hand::at(two_days_later);
-    let served = Served::with(configured(""), hand.clone(), store).await;
+    let served = Served::with(configured("", ""), hand.clone(), store).await;
     served.collector.tick(fixture::time(fixture::NOW)).await;
     hand.set(two_days_later + 120);
     let summary = served.json("/api/v1/summary").await;

@@ -54,6 +54,7 @@ impl AgentsPage {
             title: "Agents".into(),
             tab: Tab::Agents,
             mood,
+            is_written_on: false,
             main: html! {
                 (hero(&Headline { mood, what, more: Vec::new() }, "now"))
                 (parts::findings(&self.findings, scene.now))

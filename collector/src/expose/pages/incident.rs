@@ -3,6 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use maud::{Markup, html};
 
+use super::forms;
 use super::headline::{Headline, Mood, mood_of, outlook, sentence};
 use super::layout::{Page, Scene, Tab, hero, mark};
 use super::service::outcome;
@@ -31,6 +32,7 @@ pub(super) fn list(incidents: &[Incident], scene: &Scene) -> Page {
         title: "Incidents".into(),
         tab: Tab::Incidents,
         mood,
+        is_written_on: false,
         main: html! {
             (hero(&Headline { mood, what, more: Vec::new() }, "now"))
             @if !incidents.is_empty() {
@@ -118,9 +120,11 @@ impl IncidentPage {
             title: line.what.trim_end_matches('.').to_owned(),
             tab: Tab::Incidents,
             mood,
+            is_written_on: scene.signed.is_some(),
             main: html! {
                 p.crumb { a href="/incidents" { "Incidents" } " / " (incident.id) }
                 (hero(&line, "now"))
+                (forms::about(incident, scene))
                 section aria-labelledby="clocks" {
                     h2 #clocks { "Clocks" }
                     (parts::clocks(incident, now))

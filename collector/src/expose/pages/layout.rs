@@ -5,16 +5,25 @@ use axum::response::{Html, IntoResponse, Response};
 use jiff::Timestamp;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
+use super::forms;
 use super::headline::{Headline, Mood};
+use super::signin;
 use super::words::clock;
 use crate::expose::assets::{SCRIPT_PATH, STYLE_PATH};
 use crate::expose::audience::Audience;
+use crate::expose::session::Signed;
 
 /// For whom and when a page is drawn.
 #[derive(Debug, Clone)]
 pub(super) struct Scene {
     pub(super) audience: Audience,
     pub(super) now: Timestamp,
+    /// The operator who is signed in, if the browser is one's.
+    pub(super) signed: Option<Signed>,
+    /// Whether anybody could sign in.
+    pub(super) has_operators: bool,
+    /// The path that was asked for.
+    pub(super) path: String,
 }
 
 /// Where a page is in the navigation.
@@ -32,6 +41,9 @@ pub(super) struct Page {
     pub(super) title: String,
     pub(super) tab: Tab,
     pub(super) mood: Mood,
+    /// Whether it has forms: then a browser without scripts does not fetch it anew by itself, since that
+    /// would take away what somebody is writing.
+    pub(super) is_written_on: bool,
     pub(super) main: Markup,
 }
 
@@ -64,7 +76,7 @@ impl Page {
                     link rel="icon" href=(icon(self.mood));
                     link rel="stylesheet" href=(*STYLE_PATH);
                     script src=(*SCRIPT_PATH) defer {}
-                    noscript { meta http-equiv="refresh" content=(FALLBACK_SECONDS); }
+                    @if !self.is_written_on { noscript { meta http-equiv="refresh" content=(FALLBACK_SECONDS); } }
                 }
                 body data-mood=(self.mood.as_str()) {
                     a.skip href="#main" { "Skip to content" }
@@ -93,6 +105,12 @@ fn header(scene: &Scene, tab: Tab) -> Markup {
             }
             div.visitor {
                 span #live hidden { "Live" }
+                div #operator data-signed=(scene.signed.is_some()) {
+                    @if let Some(signed) = &scene.signed { (forms::sign_out(signed)) }
+                    @else if scene.has_operators {
+                        a href=(format!("{}?next={}", signin::PATH, scene.path)) { "Sign in" }
+                    }
+                }
             }
         }
     }
@@ -162,6 +180,7 @@ pub(super) fn trouble(title: &str, words: &str) -> Page {
         title: title.to_owned(),
         tab: Tab::Elsewhere,
         mood: Mood::Blind,
+        is_written_on: true,
         main: html! {
             section.hero.blind aria-labelledby="what" {
                 (mark(Mood::Blind))

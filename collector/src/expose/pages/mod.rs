@@ -3,10 +3,12 @@
 //! Each page gathers plain data from the store in one job, leaves out what its audience must not see, and
 //! is then drawn by pure functions. `maud` escapes every text; texts that did not pass through
 //! [`mailsonar_protocol::Text`] on their way in pass through it here (I16). Nothing comes from elsewhere,
-//! and everything can be read and used without a script.
+//! and everything can be read and used without a script. What operators may do is in `forms` and `deeds`.
 
 mod agents;
 mod badge;
+mod deeds;
+mod forms;
 mod headline;
 mod history;
 mod incident;
@@ -17,17 +19,18 @@ mod parts;
 mod plot;
 mod probe;
 mod service;
+mod signin;
 mod stuck;
 mod summary;
 mod waterfall;
 mod words;
 
 use axum::Router;
-use axum::extract::{FromRequestParts, Path, State};
-use axum::http::StatusCode;
+use axum::extract::{DefaultBodyLimit, FromRequestParts, Path, State};
 use axum::http::request::Parts;
+use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use jiff::Timestamp;
 use mailsonar_protocol::ProbeId;
 
@@ -41,12 +44,15 @@ use super::redact::redacted;
 use crate::Collector;
 use crate::store::{Incident, StoreError};
 
+/// The most bytes of a form.
+const FORM: usize = 16 * 1024;
+
 /// Why there is no page.
 enum NoPage {
     /// There is nothing here, or nothing for this audience.
-    Absent(Scene),
+    Absent(Box<Scene>),
     /// The store cannot be used.
-    Store(StoreError, Scene),
+    Store(StoreError, Box<Scene>),
 }
 
 impl IntoResponse for NoPage {
@@ -77,7 +83,19 @@ impl FromRequestParts<Collector> for Scene {
 
     async fn from_request_parts(parts: &mut Parts, collector: &Collector) -> Result<Self, Self::Rejection> {
         let audience = Audience::from_request_parts(parts, collector).await?;
-        Ok(Self { audience, now: collector.now() })
+        let now = collector.now();
+        Ok(Self {
+            audience,
+            now,
+            signed: collector.sessions().of(&parts.headers, now),
+            has_operators: !collector.config().operators.is_empty(),
+            // A form is come back from to its page, and from signing in to what was to be seen.
+            path: if parts.method == Method::GET && parts.uri.path() != signin::PATH {
+                parts.uri.path().to_owned()
+            } else {
+                "/".to_owned()
+            },
+        })
     }
 }
 
@@ -91,6 +109,13 @@ pub(super) fn router() -> Router<Collector> {
         .route("/probes/{id}", get(probe))
         .route("/agents", get(agents))
         .route("/maintenance", get(maintenance))
+        .route(signin::PATH, get(signin::form).post(signin::sign_in))
+        .route("/sign-out", post(signin::sign_out))
+        .route("/incidents/{id}/acknowledge", post(deeds::acknowledge))
+        .route("/incidents/{id}/notes", post(deeds::note))
+        .route("/silences", post(deeds::silence))
+        .route("/silences/{id}/end", post(deeds::lift))
+        .layer(DefaultBodyLimit::max(FORM))
         .route("/api/v1/summary", get(summary::summary))
         .route("/badges/{file}", get(badge::badge))
         .fallback(nothing)
@@ -112,8 +137,8 @@ fn drawn<T>(
 ) -> Drawn {
     match found {
         Ok(Some(found)) => Ok(draw(&found, &scene).answer(&scene, StatusCode::OK)),
-        Ok(None) => Err(NoPage::Absent(scene)),
-        Err(error) => Err(NoPage::Store(error, scene)),
+        Ok(None) => Err(NoPage::Absent(scene.into())),
+        Err(error) => Err(NoPage::Store(error, scene.into())),
     }
 }
 
@@ -124,7 +149,7 @@ async fn overview(State(collector): State<Collector>, scene: Scene) -> Drawn {
 
 async fn service(State(collector): State<Collector>, scene: Scene, Path(name): Path<String>) -> Drawn {
     let Some(name) = name.parse().ok().filter(|name| scene.audience.sees(name)) else {
-        return Err(NoPage::Absent(scene));
+        return Err(NoPage::Absent(scene.into()));
     };
     let found = service::ServicePage::gather(&collector, name, &scene).await;
     drawn(found, scene, service::ServicePage::page)
@@ -143,7 +168,7 @@ async fn incident(State(collector): State<Collector>, scene: Scene, Path(id): Pa
 
 async fn probe(State(collector): State<Collector>, scene: Scene, Path(id): Path<String>) -> Drawn {
     let Some(id) = id.parse::<ProbeId>().ok().filter(|_| scene.audience.is_told_all()) else {
-        return Err(NoPage::Absent(scene));
+        return Err(NoPage::Absent(scene.into()));
     };
     let found = collector.desks().read(move |store| store.probe(id)).await;
     drawn(found.map(|probe| probe.map(probe::ProbePage)), scene, probe::ProbePage::page)
@@ -151,7 +176,7 @@ async fn probe(State(collector): State<Collector>, scene: Scene, Path(id): Path<
 
 async fn agents(State(collector): State<Collector>, scene: Scene) -> Drawn {
     if !scene.audience.is_told_all() {
-        return Err(NoPage::Absent(scene));
+        return Err(NoPage::Absent(scene.into()));
     }
     let found = agents::AgentsPage::gather(&collector).await;
     drawn(found.map(Some), scene, agents::AgentsPage::page)
@@ -159,9 +184,9 @@ async fn agents(State(collector): State<Collector>, scene: Scene) -> Drawn {
 
 async fn maintenance(State(collector): State<Collector>, scene: Scene) -> Drawn {
     let found = maintenance::gather(&collector, &scene).await;
-    drawn(found.map(Some), scene, |windows, scene| maintenance::page(windows, scene))
+    drawn(found.map(Some), scene, maintenance::Windows::page)
 }
 
 async fn nothing(scene: Scene) -> Drawn {
-    Err(NoPage::Absent(scene))
+    Err(NoPage::Absent(scene.into()))
 }

@@ -19,7 +19,7 @@ use crate::silence::Silence;
 use crate::store::{Day, Incident, IncidentState, Outage, Quarter, Sketch, Store, StoreError};
 
 /// Announced windows are shown so long ahead.
-const AHEAD: SignedDuration = SignedDuration::from_hours(48);
+pub(super) const AHEAD: SignedDuration = SignedDuration::from_hours(48);
 
 /// The latency in a cell is that of the last two quarters of an hour.
 const RECENT: SignedDuration = SignedDuration::from_mins(30);
@@ -138,6 +138,7 @@ impl Overview {
             title: line.what.trim_end_matches('.').to_owned(),
             tab: Tab::Overview,
             mood: line.mood,
+            is_written_on: scene.signed.is_some() && !self.open.is_empty(),
             main: html! {
                 (hero(&line, "now"))
                 (parts::findings(&self.findings, scene.now))
@@ -157,7 +158,7 @@ impl Overview {
         html! {
             @if !self.windows.is_empty() {
                 ul.notes aria-label="Silences and maintenance" {
-                    @for window in self.windows.iter().take(5) { li { span { (parts::window(window, scene)) } } }
+                    @for window in self.windows.iter().take(5) { li { span { (parts::window(window, scene)) } (super::forms::lift(window, scene)) } }
                 }
             }
         }

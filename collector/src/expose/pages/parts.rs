@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use maud::{Markup, html};
 
+use super::forms;
 use super::headline::{Mood, mood_of, outlook, sentence};
 use super::layout::{Scene, mark};
 use super::words::{about, clock, component, count, culprit, plain, span};
@@ -28,6 +29,7 @@ pub(super) fn card(incident: &Incident, scene: &Scene) -> Markup {
             }
             (clocks(incident, now))
             (backlog(incident, now))
+            (forms::acknowledge_at_once(incident, scene))
         }
     }
 }
@@ -159,6 +161,10 @@ pub(super) fn window(silence: &Silence, scene: &Scene) -> Markup {
             (None, None) => { " of every service" },
         }
         ", " (clock(silence.starts_at, scene.now)) " until " (clock(silence.ends_at, scene.now))
-        @if scene.audience.is_told_all() { ": " (plain(&silence.reason)) " (" (plain(&silence.author)) ")" }
+        @if scene.audience.is_told_all() {
+            ": " (plain(&silence.reason)) " (" (plain(&silence.author))
+            @if let Some(by) = &silence.ended_by { "; ended early by " (plain(by)) }
+            ")"
+        }
     }
 }

@@ -27,6 +27,7 @@ impl ProbePage {
             title: format!("Probe: {}", line.what.trim_end_matches('.')),
             tab: Tab::Elsewhere,
             mood: line.mood,
+            is_written_on: false,
             main: html! {
                 p.crumb { a href=(format!("/services/{}", record.service)) { (record.service) } " / probe " (record.probe) }
                 (hero(&line, "now"))

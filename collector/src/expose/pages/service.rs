@@ -6,15 +6,17 @@ use jiff::Timestamp;
 use mailsonar_protocol::{Direction, Region, RouteCard, ServiceName};
 use maud::{Markup, html};
 
+use super::forms;
 use super::headline::{Headline, Mood, headline};
 use super::history::{self, History};
 use super::layout::{Page, Scene, Tab, hero};
-use super::overview::{Sight, plot_legend, shared_bounds, sight};
+use super::overview::{AHEAD, Sight, plot_legend, shared_bounds, sight};
 use super::parts;
 use super::plot::{self, Latency};
 use super::words::{clock, leg_word, micros};
 use crate::Collector;
 use crate::evaluate::{Leg, Regions, Subject};
+use crate::silence::Silence;
 use crate::store::{
     Day, Incident, IncidentState, Outage, ProbeQuery, Quarter, Store, StoreError, StoredProbe,
 };
@@ -37,6 +39,7 @@ struct Stored {
     quarters: Vec<Quarter>,
     probes: Vec<StoredProbe>,
     routes: Vec<RouteCard>,
+    windows: Vec<Silence>,
 }
 
 impl Stored {
@@ -47,6 +50,9 @@ impl Stored {
         let mut routes: Vec<RouteCard> = cards.filter(|card| card.service == *name).collect();
         routes.sort_by(|a, b| a.route.cmp(&b.route));
         routes.dedup_by(|a, b| a.route == b.route);
+        let ahead = now.saturating_add(AHEAD).unwrap_or(now);
+        let mut windows = store.silences(now, ahead)?;
+        windows.retain(|window| window.service.as_ref().is_none_or(|service| service == name));
         Ok(Self {
             incidents: store.incidents_of(name, 20)?,
             outages: store.outages(Some(name), since)?,
@@ -54,6 +60,7 @@ impl Stored {
             quarters: store.quarters(Some(name), plot::beginning(now))?,
             probes: store.probes(&query)?,
             routes,
+            windows,
         })
     }
 }
@@ -103,15 +110,35 @@ impl ServicePage {
             title: format!("{}: {}", self.name, line.what.trim_end_matches('.')),
             tab: Tab::Elsewhere,
             mood: line.mood,
+            is_written_on: scene.signed.is_some(),
             main: html! {
                 p.crumb { a href="/" { "Overview" } " / " (self.name) }
                 (hero(&line, "now"))
                 (self.incidents(scene, IncidentState::Open))
+                (self.deeds(scene))
                 (self.legs(scene.now))
                 (self.latencies(scene.now))
                 (self.incidents(scene, IncidentState::Resolved))
                 @if scene.audience.is_told_all() { (self.routes()) (self.probes(scene.now)) }
             },
+        }
+    }
+
+    fn deeds(&self, scene: &Scene) -> Markup {
+        html! {
+            @if !self.stored.windows.is_empty() {
+                ul.notes aria-label="Silences and maintenance" {
+                    @for window in &self.stored.windows {
+                        li { span { (parts::window(window, scene)) } (forms::lift(window, scene)) }
+                    }
+                }
+            }
+            @if let Some(signed) = &scene.signed {
+                section.deeds aria-labelledby="deeds" {
+                    h2 #deeds { "What you can do, " (signed.name) }
+                    div.cards { (forms::silence(&self.name, None, scene, signed)) }
+                }
+            }
         }
     }
 
