@@ -30,6 +30,7 @@ pub mod message;
 pub mod metrics;
 pub mod net;
 pub mod oauth;
+pub mod place;
 pub mod probe;
 pub mod reading;
 pub mod resolve;

@@ -1,5 +1,6 @@
 //! When each route is probed: open loop, each at its own phase, so that a slow probe never delays the
-//! next, and R regions give a probe every interval/R.
+//! next, and R regions give a probe every interval/R. The collector knows all routes and says which phase;
+//! until it has, a hash does.
 //!
 //! Decides when; does not know what a probe is.
 
@@ -12,7 +13,7 @@ use futures::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
 use mailsonar_clock::SharedClock;
 use mailsonar_protocol::{Outcome, Region, RouteName};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::task::TaskTracker;
 
 use crate::chance::Chance;
@@ -25,14 +26,18 @@ const JITTER: f64 = 0.05;
 const AT_ONCE: usize = 32;
 
 /// The least time between two probes that the collector asked for, on one route.
-const ASKED_GAP: SignedDuration = SignedDuration::from_secs(5);
+const ASKED_GAP: SignedDuration = SignedDuration::from_secs(1);
+
+/// The least time between three of them.
+const ASKED_TWICE: SignedDuration = SignedDuration::from_secs(5);
 
 /// What a route's schedule needs to know of how its probes went.
 #[derive(Debug)]
 pub struct Pulse {
     well: AtomicBool,
     confirm: Notify,
-    asked: Mutex<Option<Timestamp>>,
+    /// When the last two were asked for, the newer first.
+    asked: Mutex<[Option<Timestamp>; 2]>,
     missed: AtomicU64,
 }
 
@@ -61,13 +66,14 @@ impl Pulse {
         }
     }
 
-    /// The collector wants a second view at once. `false` if it had one only just now: nobody can make this
-    /// agent send as often as he likes.
+    /// The collector wants a second view at once. `false` if it had one only just now, or two: nobody can
+    /// make this agent send as often as he likes.
     pub fn asked(&self, now: Timestamp) -> bool {
         let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_soon = asked.is_some_and(|at| now.duration_since(at).abs() < ASKED_GAP);
+        let within = |at: Option<Timestamp>, gap| at.is_some_and(|at| now.duration_since(at).abs() < gap);
+        let is_soon = within(asked[0], ASKED_GAP) || within(asked[1], ASKED_TWICE);
         if !is_soon {
-            *asked = Some(now);
+            *asked = [Some(now), asked[0]];
             self.confirm.notify_one();
         }
         !is_soon
@@ -95,8 +101,8 @@ pub struct Turn {
 /// Does one turn. `false`: it could not be begun, and counts as missed.
 pub type Act = Arc<dyn Fn(Turn) -> BoxFuture<'static, bool> + Send + Sync>;
 
-/// Where within its interval a route of a region has its turn: from a hash, so that it stays the same
-/// over restarts and differs between regions.
+/// Where within its interval a route of a region has its turn while nobody has said where: from a hash, so
+/// that it stays the same over restarts and differs between regions.
 pub fn phase(region: &Region, route: &RouteName, interval: Duration) -> SignedDuration {
     let mut hasher = DefaultHasher::new();
     (region.as_str(), route.as_str()).hash(&mut hasher);
@@ -112,18 +118,33 @@ pub fn next_turn(now: Timestamp, interval: Duration, phase: SignedDuration) -> T
     now.saturating_add(SignedDuration::from_micros(wait)).unwrap_or(now)
 }
 
-/// Runs a route's schedule for ever. The turns are tasks of `turns`, and outlive the schedule.
+/// The first turn after `now` by another phase: not so soon after the last that it would be a second
+/// probe in its place. From one turn to the next that is half an interval at least, and one and a half at most.
+fn moved_turn(
+    last: Option<Timestamp>,
+    now: Timestamp,
+    interval: Duration,
+    phase: SignedDuration,
+) -> Timestamp {
+    let next = next_turn(now, interval, phase);
+    let is_soon = last.is_some_and(|last| until(last, next) < interval / 2);
+    if is_soon { next_turn(next, interval, phase) } else { next }
+}
+
+/// Runs a route's schedule for ever, by the phase that holds. The turns are tasks of `turns`, and outlive
+/// the schedule.
 pub async fn run(
     clock: SharedClock,
     chance: Chance,
     interval: Duration,
-    phase: SignedDuration,
+    mut phase: watch::Receiver<SignedDuration>,
     pulse: Arc<Pulse>,
     turns: TaskTracker,
     act: Act,
 ) {
     let places = Arc::new(Semaphore::new(AT_ONCE));
-    let mut turn = next_turn(clock.now(), interval, phase);
+    let mut last = None;
+    let mut turn = next_turn(clock.now(), interval, *phase.borrow_and_update());
     loop {
         let wait = until(clock.now(), jittered(turn, interval, &chance));
         let taken = tokio::select! {
@@ -131,12 +152,16 @@ pub async fn run(
             () = tokio::time::sleep(wait) => {
                 let taken = Turn { scheduled_at: turn, confirmation: false };
                 // After a pause (a suspended machine) the turns that passed are missed, not made up for.
-                let next = next_turn(clock.now().max(turn), interval, phase);
+                let next = next_turn(clock.now().max(turn), interval, *phase.borrow());
                 let passed = next.as_microsecond().saturating_sub(turn.as_microsecond());
                 let step = i64::try_from(interval.as_micros()).unwrap_or(i64::MAX).max(1);
                 pulse.miss(u64::try_from(passed / step - 1).unwrap_or(0));
-                turn = next;
+                (last, turn) = (Some(turn), next);
                 taken
+            }
+            Ok(()) = phase.changed() => {
+                turn = moved_turn(last, clock.now(), interval, *phase.borrow_and_update());
+                continue;
             }
             () = pulse.confirm.notified() => Turn { scheduled_at: clock.now(), confirmation: true },
         };
@@ -214,10 +239,27 @@ mod tests {
         let pulse = Pulse::default();
         let due = |pulse: &Pulse| futures::FutureExt::now_or_never(pulse.confirm.notified()).is_some();
         assert!(pulse.asked(at(100)) && due(&pulse));
-        assert!(!pulse.asked(at(101)) && !due(&pulse));
-        assert!(!pulse.asked(at(104)));
+        assert!(!pulse.asked(at(100)) && !due(&pulse));
+        assert!(pulse.asked(at(101)) && due(&pulse), "two views are wanted of a route that is suspect");
+        assert!(!pulse.asked(at(103)) && !due(&pulse), "but not three");
         assert!(pulse.asked(at(105)) && due(&pulse));
         assert!(pulse.asked(at(90)), "a clock that was set back silences nobody");
+    }
+
+    #[test]
+    fn another_phase_neither_doubles_a_turn_nor_leaves_out_more_than_half_of_one() {
+        let interval = Duration::from_mins(1);
+        for (last, now, phase) in (0..60).flat_map(|now| (0..60).map(move |phase| (0, now, phase))) {
+            let next =
+                moved_turn(Some(at(last)), at(now), interval, SignedDuration::from_secs(phase)).as_second();
+            assert_eq!(next.rem_euclid(60), phase);
+            assert!(next > now && (30..=now.max(30) + 60).contains(&(next - last)), "{now} {phase}: {next}");
+        }
+        assert_eq!(
+            moved_turn(None, at(5), interval, SignedDuration::from_secs(6)),
+            at(6),
+            "the first of all"
+        );
     }
 
     struct Paused;
@@ -232,6 +274,43 @@ mod tests {
         fn civil(&self) -> Timestamp {
             self.now()
         }
+    }
+
+    /// A phase that nobody changes.
+    fn still() -> watch::Receiver<SignedDuration> {
+        watch::channel(SignedDuration::ZERO).1
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_route_that_is_given_another_place_goes_on_there_and_misses_nothing() {
+        let clock: SharedClock = Arc::new(Paused);
+        let begun = Arc::new(Mutex::new(Vec::new()));
+        let heard = begun.clone();
+        let act: Act = Arc::new(move |turn| {
+            heard.lock().expect("not poisoned").push(turn.scheduled_at);
+            Box::pin(async { true })
+        });
+        let (place, phase) = watch::channel(SignedDuration::ZERO);
+        let (interval, pulse) = (Duration::from_mins(1), Arc::new(Pulse::default()));
+        let (chance, turns) = (Chance::seeded(1), TaskTracker::new());
+        let schedule = tokio::spawn(run(clock, chance, interval, phase, pulse.clone(), turns, act));
+        for seconds in [10, 40, 20, 55] {
+            tokio::time::sleep(Duration::from_mins(5)).await;
+            place.send_replace(SignedDuration::from_secs(seconds));
+        }
+        tokio::time::sleep(Duration::from_mins(5)).await;
+        drop(place);
+        tokio::time::sleep(Duration::from_mins(5)).await;
+        schedule.abort();
+        let begun = begun.lock().expect("not poisoned").clone();
+        let gaps = begun.windows(2).map(|pair| pair[1].duration_since(pair[0]).as_secs());
+        assert!(gaps.clone().all(|gap| (30..=95).contains(&gap)), "{:?}", gaps.collect::<Vec<_>>());
+        assert_eq!(
+            begun.last().expect("some").as_second().rem_euclid(60),
+            55,
+            "it holds when nothing more is said"
+        );
+        assert!((28..=31).contains(&begun.len()) && pulse.missed() == 0, "{} turns", begun.len());
     }
 
     #[tokio::test(start_paused = true)]
@@ -251,8 +330,7 @@ mod tests {
         };
         let interval = Duration::from_secs(1);
         let chance = Chance::seeded(1);
-        let schedule =
-            run(clock, chance, interval, SignedDuration::ZERO, pulse.clone(), TaskTracker::new(), act);
+        let schedule = run(clock, chance, interval, still(), pulse.clone(), TaskTracker::new(), act);
         tokio::time::timeout(Duration::from_millis(100_500), schedule).await.expect_err("it runs for ever");
         let begun = begun.lock().expect("not poisoned").clone();
         assert!(begun.windows(2).all(|pair| pair[1] > pair[0]));

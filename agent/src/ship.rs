@@ -24,6 +24,7 @@ use tokio::sync::Notify;
 
 use crate::chance::Chance;
 use crate::ledger::{Change, Ledger};
+use crate::place::OnPlaced;
 
 /// Where and how to ship.
 #[derive(Debug, Clone)]
@@ -150,6 +151,8 @@ pub struct Shipper {
     pub on_shipped: OnShipped,
     /// Who hears which routes the collector wants to be probed at once.
     pub on_asked: OnAsked,
+    /// Who hears when the collector wants routes to have their turns.
+    pub on_placed: OnPlaced,
 }
 
 /// What to do after an answer.
@@ -281,6 +284,7 @@ impl Shipper {
         for route in answer.confirm.iter().take(MOST_ASKED) {
             (self.on_asked)(route);
         }
+        (self.on_placed)(answer.places);
         let is_ours = |told: &Acknowledgement| {
             sent.iter().any(|sent| sent.probe == told.probe && sent.revision >= told.revision)
         };
@@ -472,6 +476,7 @@ mod tests {
             received_at: at(0),
             acknowledged,
             confirm: Vec::new(),
+            places: Vec::new(),
         };
         Ok((200, serde_json::to_vec(&answer).expect("JSON").into()))
     }
@@ -571,6 +576,7 @@ mod tests {
                 health: Arc::new(|| AgentHealth { missed: 7, ..AgentHealth::default() }),
                 on_shipped: Arc::new(move |how| ears.lock().expect("not poisoned").push(how)),
                 on_asked: Arc::new(move |route| wanted.lock().expect("not poisoned").push(route.clone())),
+                on_placed: Arc::new(|_| {}),
             };
             Self { ledger, clock, news, collector, heard, asked, task: tokio::spawn(shipper.run()) }
         }

@@ -8,10 +8,10 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use mailsonar_clock::SharedClock;
 use mailsonar_protocol::{
-    AccountName, AgentHealth, Complaint, MailboxHealth, Outcome, Record, Region, RouteCard, RouteName,
+    AccountName, AgentHealth, Complaint, MailboxHealth, Outcome, Place, Record, Region, RouteCard, RouteName,
     ServiceName, Text,
 };
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
@@ -28,6 +28,7 @@ use crate::ledger::{Change, Ledger};
 use crate::message::TagKey;
 use crate::metrics::{Metrics, WatcherMetrics};
 use crate::net::SharedNetwork;
+use crate::place::{self, Phases};
 use crate::probe::Prober;
 use crate::resolve::{Resolver, SharedDns};
 use crate::schedule::{self, Act, Pulse};
@@ -79,7 +80,9 @@ pub struct Agent {
     pulses: Arc<HashMap<RouteName, Arc<Pulse>>>,
     retention: SignedDuration,
     has_collector: bool,
-    region: Region,
+    phases: Phases,
+    /// What the collector says of them, until the agent starts.
+    placed: Option<mpsc::UnboundedReceiver<Vec<Place>>>,
 }
 
 impl Agent {
@@ -115,9 +118,11 @@ impl Agent {
         let (postponed, to_come) = mpsc::unbounded_channel();
         let prober = Arc::new(prober(&mut config, &shared, mailboxes, postponed, suspects));
         let (counted, on_asked) = (metrics.clone(), on_asked(&pulses, &clock));
+        let phases = phases(&config.region, &config.routes);
+        let (say, placed) = mpsc::unbounded_channel();
         let shipper = config.ship.zip(post).map(|(ship, post): (ship::Config, _)| Shipper {
             agent: config.agent,
-            region: config.region.clone(),
+            region: config.region,
             routes: cards,
             heartbeat: ship.heartbeat,
             ledger,
@@ -129,8 +134,9 @@ impl Agent {
             health,
             on_shipped: Arc::new(move |how| counted.shipped(how)),
             on_asked,
+            on_placed: Arc::new(move |places| drop(say.send(places))),
         });
-        let (routes, retention, region) = (config.routes, config.retention, config.region);
+        let (routes, retention) = (config.routes, config.retention);
         let has_collector = shipper.is_some();
         Self {
             prober,
@@ -144,7 +150,8 @@ impl Agent {
             pulses,
             retention,
             has_collector,
-            region,
+            phases,
+            placed: Some(placed),
         }
     }
 
@@ -175,6 +182,11 @@ impl Agent {
             let under_way = (self.turns.clone(), self.end.clone());
             tasks.spawn(again::run(postponed, self.prober.clone(), routes, under_way));
         }
+        if let Some(placed) = self.placed.take() {
+            let ledger = casebook.ledger().clone();
+            place::recall(&ledger, &self.phases).await?;
+            tasks.spawn(place::run(placed, ledger, self.phases.clone()));
+        }
         for watcher in self.watchers.drain(..) {
             tasks.spawn(watcher.run());
         }
@@ -201,7 +213,8 @@ impl Agent {
         let (turns, end) = (self.turns.clone(), self.end.clone());
         for route in &self.routes {
             let pulse = self.pulses.get(route.name()).cloned().unwrap_or_default();
-            let phase = schedule::phase(&self.region, route.name(), route.interval);
+            let Some((_, phase)) = self.phases.get(route.name()) else { continue };
+            let phase = phase.subscribe();
             let act = act(self.prober.clone(), route.clone(), end.clone());
             let (clock, chance) = (self.prober.clock.clone(), self.prober.chance.clone());
             let turns = turns.clone();
@@ -244,6 +257,16 @@ impl Running {
         tokio::time::timeout(patience, self.turns.wait()).await.ok();
         self.tasks.shutdown().await;
     }
+}
+
+/// The phase of each route until somebody says another.
+fn phases(region: &Region, routes: &[Arc<Route>]) -> Phases {
+    let phase = |route: &Arc<Route>| {
+        let phase = schedule::phase(region, route.name(), route.interval);
+        let interval = SignedDuration::try_from(route.interval).unwrap_or(SignedDuration::MAX);
+        (route.name().clone(), (interval, watch::Sender::new(phase)))
+    };
+    routes.iter().map(phase).collect()
 }
 
 /// The spine, which shares most of what it needs with the watchers.

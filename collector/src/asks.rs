@@ -12,8 +12,9 @@ use tokio::sync::Notify;
 
 use crate::evaluate::Asked;
 
-/// A route is asked for again only after so long; an agent passes over what is asked sooner.
-const AGAIN: SignedDuration = SignedDuration::from_millis(5_100);
+/// A route is asked for again only after so long: then the news of the first probe is there, if it began.
+/// An agent passes over what is asked too often.
+const AGAIN: SignedDuration = SignedDuration::from_millis(1_500);
 
 /// What is wanted, and when it was last. Cheap to clone; all clones are one.
 #[derive(Debug, Clone, Default)]
@@ -106,8 +107,8 @@ mod tests {
         tokio::task::yield_now().await;
         asks.want(asked(), at(0));
         assert_eq!(waiting.await.expect("no panic").len(), 1);
-        asks.want(asked(), at(2));
-        assert_eq!(asks.take(&eu, at(2)), [], "it has just been asked");
+        asks.want(asked(), at(1));
+        assert_eq!(asks.take(&eu, at(1)), [], "it has just been asked");
         asks.want(asked(), at(6));
         assert_eq!(asks.take(&eu, at(6)).len(), 1);
         asks.want(Asked::new(), at(12));

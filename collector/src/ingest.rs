@@ -17,7 +17,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use mailsonar_clock::SharedClock;
-use mailsonar_protocol::{Acknowledgement, Answer, Asked, Batch, ProbeId, Record, Region, VERSION};
+use mailsonar_protocol::{Acknowledgement, Answer, Asked, Batch, Place, ProbeId, Record, Region, VERSION};
 use serde::Serialize;
 use tokio::sync::Notify;
 use tracing::{debug, warn};
@@ -27,6 +27,7 @@ pub(crate) use auth::{bearer, which};
 
 use crate::asks::Asks;
 use crate::expose::Metrics;
+use crate::places::places;
 use crate::store::{Agent, Desks, Failure, Hello, Merged, Store, StoreError};
 
 /// What ingest works with.
@@ -200,21 +201,23 @@ impl Ingest {
         // On a task of its own: an agent that hangs up now must not keep what is stored from being counted.
         let ingest = self.clone();
         let keeping = tokio::spawn(async move { ingest.keep(batch, received_at).await });
-        keeping.await.unwrap_or_else(|_| Err(StoreError::interrupted().into()))?;
+        let places = keeping.await.unwrap_or_else(|_| Err(StoreError::interrupted().into()))?;
         Ok(Answer {
             protocol: VERSION,
             received_at,
             acknowledged,
             confirm: self.asks.take(name, received_at),
+            places,
         })
     }
 
-    /// Makes a batch durable, and counts what it changed.
-    async fn keep(&self, batch: Batch, received_at: Timestamp) -> Result<(), Refusal> {
-        let committed = self.desks.run(move |store| commit(store, batch, received_at)).await?;
+    /// Makes a batch durable, and counts what it changed. Returns the places of the routes it announces.
+    async fn keep(&self, batch: Batch, received_at: Timestamp) -> Result<Vec<Place>, Refusal> {
+        let agents = Arc::clone(&self.agents);
+        let committed = self.desks.run(move |store| commit(store, batch, received_at, &agents)).await?;
         self.count(&committed);
         self.news.notify_one();
-        Ok(())
+        Ok(committed.places)
     }
 
     /// Counts what a batch changed, after it is durable.
@@ -244,10 +247,17 @@ struct Committed {
     announced: bool,
     missed_before: u64,
     changes: Vec<Change>,
+    /// When its routes shall have their turns, if it said which there are.
+    places: Vec<Place>,
 }
 
 /// Stores a batch, within the transaction the caller holds.
-fn commit(store: &Store, batch: Batch, received_at: Timestamp) -> Result<Committed, Refusal> {
+fn commit(
+    store: &Store,
+    batch: Batch,
+    received_at: Timestamp,
+    agents: &Agents,
+) -> Result<Committed, Refusal> {
     let sent_at = batch.sent_at;
     let announced = batch.routes.is_some();
     let (agent, before) = store.hear(Hello {
@@ -273,7 +283,17 @@ fn commit(store: &Store, batch: Batch, received_at: Timestamp) -> Result<Committ
         }
     }
     store.tally(&agent, changes.iter().map(|change| (change.before.as_deref(), &change.after)))?;
-    Ok(Committed { agent, announced, missed_before: before.map_or(0, |agent| agent.health.missed), changes })
+    let places = if announced { places_of(store, &agent, agents)? } else { Vec::new() };
+    let missed_before = before.map_or(0, |agent| agent.health.missed);
+    Ok(Committed { agent, announced, missed_before, changes, places })
+}
+
+/// The places of an agent's routes among those of all that may speak.
+fn places_of(store: &Store, agent: &Agent, agents: &Agents) -> Result<Vec<Place>, StoreError> {
+    let all = store.agents()?;
+    let ours = all.iter().filter(|other| agents.get(&other.name).is_some());
+    let announced = ours.map(|other| (&other.name, other.routes.as_slice()));
+    Ok(places(announced).remove(&agent.name).unwrap_or_default())
 }
 
 /// Every configured agent and the region it is in.

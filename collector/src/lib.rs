@@ -23,6 +23,7 @@ pub mod incident;
 pub mod ingest;
 pub mod notify;
 pub mod outbox;
+pub mod places;
 pub mod services;
 pub mod silence;
 mod stable;

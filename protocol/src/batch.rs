@@ -123,6 +123,20 @@ pub struct Answer {
     /// and a second view is wanted. Names the agent does not know are passed over.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub confirm: Vec<RouteName>,
+    /// When routes of this agent are to have their turns, so that those of all agents are spread evenly; in
+    /// the answer to a batch that announces routes. It holds until another is said, restarts included.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub places: Vec<Place>,
+}
+
+/// Where within its interval a route has its turn.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Place {
+    /// The route, by the name its agent knows it by.
+    pub route: RouteName,
+    /// Turns are at whole multiples of the interval since 1970 and so many millionths of it, by the agent's
+    /// steady clock. Below a million.
+    pub millionths: u32,
 }
 
 /// What a collector answers who asks what is to be probed at once.

@@ -19,7 +19,9 @@ mod record;
 mod text;
 mod time;
 
-pub use batch::{Acknowledgement, AgentHealth, Answer, Asked, Batch, Complaint, MailboxHealth, RouteCard};
+pub use batch::{
+    Acknowledgement, AgentHealth, Answer, Asked, Batch, Complaint, MailboxHealth, Place, RouteCard,
+};
 pub use journey::{Authentication, Change, Deferral, Handover, Hop, Journey, Report, ReportKind};
 pub use name::{AccountName, AgentName, InvalidName, ProbeId, Region, RouteName, ServiceName};
 pub use record::{

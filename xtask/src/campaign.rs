@@ -1,6 +1,6 @@
 //! Long campaigns: end-to-end tests that run for minutes or hours, in a release build, when asked.
 //!
-//! A campaign is an `#[ignore]`d test in `rehearsal/tests/e2e` with a row in this table. Its size
+//! A campaign is an `#[ignore]`d test with a row in this table, most in `rehearsal/tests/e2e`. Its size
 //! comes from environment variables; a value set by the caller wins over the row's.
 
 use std::env;
@@ -15,6 +15,8 @@ use crate::tool::Tool;
 struct Campaign {
     /// What is typed, and what the names of the tests it runs contain.
     name: &'static str,
+    /// The package and its test that hold it.
+    of: (&'static str, &'static str),
     what: &'static str,
     settings: &'static [Setting],
 }
@@ -25,11 +27,20 @@ struct Setting {
     what: &'static str,
 }
 
-const CAMPAIGNS: &[Campaign] = &[Campaign {
-    name: "kill",
-    what: "kill -9 agent and collector at random instants: no probe lost, none invented, no page missed",
-    settings: &[Setting { variable: "MAILSONAR_ROUNDS", default: "300", what: "how many kills" }],
-}];
+const CAMPAIGNS: &[Campaign] = &[
+    Campaign {
+        name: "kill",
+        of: ("mailsonar-rehearsal", "e2e"),
+        what: "kill -9 agent and collector at random instants: no probe lost, none invented, no page missed",
+        settings: &[Setting { variable: "MAILSONAR_ROUNDS", default: "300", what: "how many kills" }],
+    },
+    Campaign {
+        name: "hundreds_of_incidents",
+        of: ("mailsonar-collector", "it"),
+        what: "kill -9 the collector while incidents come and go: each paged and resolved at each notifier",
+        settings: &[Setting { variable: "MAILSONAR_INCIDENTS", default: "500", what: "how many incidents" }],
+    },
+];
 
 /// Runs the campaign named, or lists them all.
 pub(crate) fn run(checkout: &Checkout, words: &[String]) -> Result<()> {
@@ -49,7 +60,8 @@ pub(crate) fn run(checkout: &Checkout, words: &[String]) -> Result<()> {
     let list = campaign.tests(&["--list"]).inside(&checkout.root).output()?;
     ensure!(
         list.lines().any(|line| line.ends_with(": test")),
-        "the end-to-end tests hold no ignored test for the campaign `{name}`"
+        "{} holds no ignored test for the campaign `{name}`",
+        campaign.of.1
     );
     let mut tests = campaign.tests(&["--nocapture", "--test-threads=1"]);
     for setting in campaign.settings {
@@ -62,8 +74,8 @@ pub(crate) fn run(checkout: &Checkout, words: &[String]) -> Result<()> {
 
 impl Campaign {
     fn tests(&self, options: &[&str]) -> Tool {
-        let mut words =
-            vec!["cargo", "test", "--release", "--package", "mailsonar-rehearsal", "--test", "e2e"];
+        let (package, test) = self.of;
+        let mut words = vec!["cargo", "test", "--release", "--package", package, "--test", test];
         words.extend(["--", "--ignored", self.name]);
         words.extend(options);
         Tool::new(&words)
@@ -72,7 +84,7 @@ impl Campaign {
 
 fn listed() -> String {
     let mut rows = Vec::new();
-    for Campaign { name, what, settings } in CAMPAIGNS {
+    for Campaign { name, what, settings, .. } in CAMPAIGNS {
         rows.push(((*name).to_owned(), *what));
         for Setting { variable, default, what } in *settings {
             rows.push((format!("  {variable}={default}"), *what));

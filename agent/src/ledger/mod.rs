@@ -22,7 +22,9 @@ use crate::verdict::{self, Case};
 
 // Parameters are written ?1, not $1: SQLite takes $1 for a name, and numbers names as they appear.
 const SCHEMA: &str = include_str!("schema.sql");
-const SCHEMA_VERSION: i64 = 1;
+const SCHEMA_VERSION: i64 = 2;
+/// What a ledger of version 1 lacks.
+const SINCE_1: &str = "CREATE TABLE place (route TEXT PRIMARY KEY, millionths INTEGER NOT NULL);";
 
 /// The ledger of one agent. Cloned freely.
 #[derive(Debug, Clone)]
@@ -277,6 +279,11 @@ fn migrate(connection: &Connection) -> anyhow::Result<()> {
         0 => {
             connection
                 .execute_batch(&format!("BEGIN; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"))?;
+        }
+        1 => {
+            connection.execute_batch(&format!(
+                "BEGIN; {SINCE_1} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+            ))?;
         }
         SCHEMA_VERSION => {}
         newer => {

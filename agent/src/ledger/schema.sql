@@ -25,3 +25,9 @@ CREATE TABLE sign_in (
     settled INTEGER NOT NULL DEFAULT 0       -- 1 once a later sign-in was taken
 );
 CREATE INDEX sign_in_account ON sign_in (account, at_us);
+
+-- Where within its interval each route has its turn, as the collector said last: see place.rs.
+CREATE TABLE place (
+    route      TEXT    PRIMARY KEY,
+    millionths INTEGER NOT NULL
+);

@@ -3,7 +3,8 @@
 //! Every probe that failed names the components that could have made it fail, by the step at which it
 //! did. Every step that succeeded since a component could first have been at fault clears it. What is left and
 //! explains the most failures is suspected. If nothing is left, the trouble is partial: then what the
-//! failures have in common is.
+//! failures have in common is. Where a reference is among what cannot be told apart, and no route that meets
+//! no reference fails, it is undecided whose trouble it is.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -171,14 +172,19 @@ pub(super) fn blame(view: &LegView<'_>, started_at: Timestamp) -> Option<Blame> 
     };
     let exonerated: Vec<BTreeSet<Component>> = failures.iter().map(left).collect();
     let elsewhere = elsewhere(view, started_at);
-    let mut suspects = cover(&exonerated, &elsewhere);
-    let partial = suspects.is_empty();
+    let mut causes = cover(&exonerated, &elsewhere);
+    let partial = causes.is_empty();
     if partial {
         let shared = |parts: &BTreeSet<Component>| -> BTreeSet<Component> {
             parts.iter().filter(|part| part.kind != ComponentKind::Vantage).cloned().collect()
         };
-        suspects = cover(&failures.iter().map(shared).collect::<Vec<_>>(), &elsewhere);
+        causes = cover(&failures.iter().map(shared).collect::<Vec<_>>(), &elsewhere);
     }
+    let of_reference = |part: &Component| is_of_reference(view, part);
+    let undecided = !view.fails_without_references()
+        && causes.iter().all(|cause| cause.iter().any(of_reference))
+        && !causes.iter().flatten().all(of_reference);
+    let mut suspects: Vec<Component> = causes.into_iter().flatten().collect();
     let whole: Vec<String> = suspects.iter().map(|part| format!("{}{FROM_OUTSIDE}", part.name)).collect();
     suspects.retain(|part| part.kind != ComponentKind::Delivery || !whole.contains(&part.name));
     if suspects.is_empty() {
@@ -191,8 +197,9 @@ pub(super) fn blame(view: &LegView<'_>, started_at: Timestamp) -> Option<Blame> 
         Some(Cleared { component: part.clone(), words: words? })
     });
     let cleared: Vec<Cleared> = cleared.collect();
-    let words = reasoning(view, started_at, &suspects, &cleared, partial);
-    Some(Blame { suspects, cleared, words })
+    let grounds = Grounds { cleared: &cleared, partial, undecided };
+    let words = reasoning(view, started_at, &suspects, &grounds);
+    Some(Blame { suspects, cleared, undecided, words })
 }
 
 /// For each failure of the leg, when it began and what could have caused it.
@@ -255,13 +262,13 @@ fn passes(view: &LegView<'_>, failures: &[(Timestamp, BTreeSet<Component>)]) -> 
     passes
 }
 
-/// The fewest components that explain the failures: again and again those that explain the most of what
-/// is left. Of several that explain the same, those that explain the most `elsewhere`; what is left then
-/// cannot be told apart.
-fn cover(failures: &[BTreeSet<Component>], elsewhere: &[BTreeSet<Component>]) -> Vec<Component> {
+/// The fewest causes that explain the failures: again and again what explains the most of what is left.
+/// Of several components that explain the same, those that explain the most `elsewhere`; those that are left
+/// then cannot be told apart, and are one cause.
+fn cover(failures: &[BTreeSet<Component>], elsewhere: &[BTreeSet<Component>]) -> Vec<Vec<Component>> {
     let mut open: Vec<&BTreeSet<Component>> = failures.iter().filter(|parts| !parts.is_empty()).collect();
     let worth = open.len().div_ceil(WORTH).max(1);
-    let mut suspects = Vec::new();
+    let mut causes = Vec::new();
     loop {
         let mut counts: BTreeMap<&Component, usize> = BTreeMap::new();
         for part in open.iter().copied().flatten() {
@@ -269,7 +276,7 @@ fn cover(failures: &[BTreeSet<Component>], elsewhere: &[BTreeSet<Component>]) ->
         }
         let most = counts.values().copied().max().unwrap_or(0);
         if most < worth {
-            return suspects;
+            return causes;
         }
         let reach = |part: &Component| elsewhere.iter().filter(|set| set.contains(part)).count();
         let round =
@@ -278,12 +285,20 @@ fn cover(failures: &[BTreeSet<Component>], elsewhere: &[BTreeSet<Component>]) ->
         let furthest = round.iter().map(|(reach, _)| *reach).max().unwrap_or(0);
         let mut round =
             round.into_iter().filter(|(reach, _)| *reach == furthest).map(|(_, part)| part.clone());
-        let Some(first) = round.next() else { return suspects };
+        let Some(first) = round.next() else { return causes };
         let same = round.filter(|part| open.iter().all(|set| set.contains(part) == set.contains(&first)));
-        suspects.extend(same.collect::<Vec<_>>());
+        let mut cause: Vec<Component> = same.collect();
         open.retain(|set| !set.contains(&first));
-        suspects.push(first);
+        cause.push(first);
+        causes.push(cause);
     }
+}
+
+/// What the reasoning rests on.
+struct Grounds<'a> {
+    cleared: &'a [Cleared],
+    partial: bool,
+    undecided: bool,
 }
 
 /// The reasoning in a sentence.
@@ -291,8 +306,7 @@ fn reasoning(
     view: &LegView<'_>,
     started_at: Timestamp,
     suspects: &[Component],
-    cleared: &[Cleared],
-    partial: bool,
+    Grounds { cleared, partial, undecided }: &Grounds<'_>,
 ) -> String {
     let mut grounds: Vec<String> = Vec::new();
     let able = || view.vantages.iter().filter(|v| v.sight == Sight::Able && has_control(v.agent));
@@ -301,10 +315,13 @@ fn reasoning(
     }
     let others = cleared.iter().filter(|cleared| cleared.component.kind != ComponentKind::Vantage);
     let others: Vec<String> = others.take(3).map(|cleared| words::part(&cleared.component)).collect();
-    if !others.is_empty() && !partial {
+    if !others.is_empty() && !*partial {
         grounds.push(format!("{} took part in what succeeded", words::listed(&others, "and")));
     }
-    if partial {
+    if *undecided {
+        grounds.push("no route tells the service from the reference here".into());
+    }
+    if *partial {
         grounds
             .push("all that took part also took part in something that succeeded, so it is partial".into());
     }

@@ -124,17 +124,20 @@ impl<'a> LegView<'a> {
             .filter(|(_, lane)| lane.speaks_for(self.subject))
     }
 
-    /// Whether it is the references alone that are to blame. Where a route fails that meets no reference,
-    /// it is not.
-    pub(super) fn is_of_references(&self, picture: &Picture) -> bool {
+    /// Whether a route fails that meets no reference: then no reference can be the cause of all.
+    pub(super) fn fails_without_references(&self) -> bool {
         let mut failing = self.failing().flat_map(|region| &region.lanes);
         let ours = |lane: &Vec<Vote<'_>>| lane.first().is_some_and(|vote| vote.lane.reference.is_none());
-        if failing.any(|lane| ours(lane) && lane_fails(lane, self.rules, self.alone())) {
-            return false;
-        }
+        failing.any(|lane| ours(lane) && lane_fails(lane, self.rules, self.alone()))
+    }
+
+    /// Whether it is the references alone that are to blame.
+    pub(super) fn is_of_references(&self, picture: &Picture) -> bool {
         let suspects = picture.blame.iter().flat_map(|blame| &blame.suspects);
         let mut suspects = suspects.peekable();
-        suspects.peek().is_some() && suspects.all(|part| blame::is_of_reference(self, part))
+        !self.fails_without_references()
+            && suspects.peek().is_some()
+            && suspects.all(|part| blame::is_of_reference(self, part))
     }
 
     /// The believed agents in a region.

@@ -1,10 +1,13 @@
 //! Which agents can be believed: an agent's own trouble must page nobody about the service (I6).
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
-use mailsonar_protocol::{Direction, Door, Outcome, Stage};
+use mailsonar_protocol::{Direction, Door, Outcome, ServiceName, Stage};
 
 use super::facts::{AgentFacts, Facts, Lane, Sample};
 use super::votes::{Vote, horizon};
+use super::words::listed;
 use super::{Config, Finding, FindingKind};
 
 /// How many of a lane's newest probes decide.
@@ -198,17 +201,38 @@ fn cut_off(agent: &AgentFacts, now: Timestamp) -> Finding {
     }
 }
 
-/// Control routes that fail from everywhere speak against the reference provider.
+/// Control routes that fail from everywhere speak against the reference provider. Routes that meet it then
+/// say nothing of the service, and a fault of the service that they alone would show stays hidden: that is said.
 fn reference_trouble(vantages: &[Vantage<'_>], now: Timestamp) -> Option<Finding> {
-    let mut able = vantages.iter().filter(|v| v.sight == Sight::Able && has_control(v.agent)).peekable();
-    able.peek()?;
-    able.all(|v| every(v.agent, now, NEWEST, is_control, failed)).then(|| Finding {
+    let able = || vantages.iter().filter(|v| v.sight == Sight::Able && has_control(v.agent));
+    able().next()?;
+    if !able().all(|v| every(v.agent, now, NEWEST, is_control, failed)) {
+        return None;
+    }
+    let lanes = || able().flat_map(|v| &v.agent.lanes);
+    let providers: BTreeSet<&ServiceName> = lanes()
+        .filter(|lane| is_control(lane))
+        .flat_map(|lane| std::iter::once(&lane.service).chain(&lane.reference))
+        .collect();
+    let meets = |lane: &&Lane| {
+        !is_control(lane) && lane.reference.as_ref().is_some_and(|reference| providers.contains(reference))
+    };
+    let blind: BTreeSet<String> =
+        lanes().filter(meets).map(|lane| format!("{} of {}", lane.route, lane.service)).collect();
+    let blind: Vec<String> = blind.into_iter().collect();
+    let hidden = if blind.is_empty() {
+        String::new()
+    } else {
+        format!("; {} can say nothing of the service meanwhile", listed(&blind, "and"))
+    };
+    Some(Finding {
         kind: FindingKind::ReferenceTrouble,
         subject: "control".into(),
         since: now,
-        words: "all control routes fail from everywhere while agents reach others: \
-                a reference provider is in trouble"
-            .into(),
+        words: format!(
+            "all control routes fail from everywhere while agents reach others: a reference provider is in \
+             trouble{hidden}"
+        ),
     })
 }
 

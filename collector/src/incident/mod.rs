@@ -127,7 +127,7 @@ fn opened(picture: &Picture, now: Timestamp) -> Incident {
         service: service.clone(),
         leg,
         state: IncidentState::Open,
-        severity: "critical".into(),
+        severity: if is_undecided(picture) { "warning" } else { "critical" }.into(),
         reason: picture.reason,
         summary: picture.summary.clone(),
         started_at: picture.started_at,
@@ -149,6 +149,11 @@ fn opened(picture: &Picture, now: Timestamp) -> Incident {
     incident.note(picture.started_at, MomentKind::Failed, format!("the first failure{seen}"));
     incident.note(now, MomentKind::Opened, picture.summary.clone());
     incident
+}
+
+/// Whether it may be a reference's trouble as well as the service's.
+fn is_undecided(picture: &Picture) -> bool {
+    picture.blame.as_ref().is_some_and(|blame| blame.undecided)
 }
 
 fn resolved(

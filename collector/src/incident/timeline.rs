@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{Moment, MomentKind, remember};
+use super::{Moment, MomentKind, is_undecided, remember};
 use crate::evaluate::{Course, Leg, Picture, length};
 use crate::store::Incident;
 
@@ -23,6 +23,10 @@ impl Incident {
         self.reason = picture.reason;
         if picture.blame.is_some() {
             self.blame.clone_from(&picture.blame);
+        }
+        // A warning that is found to be the service's own trouble is paged to those it matters to then.
+        if self.severity == "warning" && !is_undecided(picture) {
+            self.severity = "critical".into();
         }
         if before != (self.regions.failing.clone(), self.reason, suspects(self)) {
             self.note(now, MomentKind::Changed, picture.summary.clone());

@@ -33,9 +33,11 @@ pub(crate) enum Does {
 /// One call it got.
 #[derive(Debug, Clone)]
 pub(crate) struct Call {
-    path: String,
+    pub(crate) path: String,
     id: String,
     pub(crate) page: serde_json::Value,
+    /// Whether it was answered with a 2xx, or kept without a word.
+    pub(crate) taken: bool,
 }
 
 #[derive(Clone)]
@@ -84,9 +86,10 @@ async fn ring(
     assert_eq!(header("webhook-signature"), signature, "whoever has the secret can tell");
     assert!(!id.contains('.'));
     let page = serde_json::from_slice(&body).expect("JSON");
-    calls.lock().expect("no panic while held").push(Call { path: uri.path().into(), id, page });
-    let does = plan.lock().expect("no panic while held").pop_front();
-    match does.unwrap_or(Does::Answer(202)) {
+    let does = plan.lock().expect("no panic while held").pop_front().unwrap_or(Does::Answer(202));
+    let taken = matches!(does, Does::Hang | Does::Answer(200..=299));
+    calls.lock().expect("no panic while held").push(Call { path: uri.path().into(), id, page, taken });
+    match does {
         Does::Answer(status) => StatusCode::from_u16(status).expect("a status").into_response(),
         Does::Redirect => (StatusCode::TEMPORARY_REDIRECT, [("location", "/elsewhere")]).into_response(),
         Does::Hang => std::future::pending().await,

@@ -426,6 +426,7 @@ fn blame() -> Blame {
                 words: "acme-send was accepted and delivered at 13:19:07 UTC from 3 regions".into(),
             },
         ],
+        undecided: false,
         words: "All that fails goes through the MX at mx1.acme.example; submission, mailboxes and the agents' own \
                 network took part in deliveries that succeeded."
             .into(),

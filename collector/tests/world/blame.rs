@@ -1,5 +1,7 @@
 //! One component of a random fleet is broken: exactly that one is blamed. Two are: what is said.
 
+use std::collections::BTreeMap;
+
 use mailsonar_collector::evaluate::{Component, ComponentKind};
 
 use crate::fleet::{Fault, Manner, Plan, Random, part};
@@ -33,9 +35,19 @@ fn is_of_the_service(part: &Component) -> bool {
     part.kind != ComponentKind::Vantage && !part.name.starts_with("ref")
 }
 
+/// How a trial ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Told {
+    /// Exactly what is broken is blamed, or found.
+    Right,
+    /// It is named, beside a reference from which no route of this fleet tells it apart: a warning.
+    Undecided,
+    Wrong,
+}
+
 /// One trial: what was broken, what is said, whether that is right, and whether a healthy service was paged
 /// for another's fault.
-fn trial(seed: u64) -> (String, bool, bool) {
+fn trial(seed: u64) -> (String, Component, Told, bool) {
     let mut random = Random::seeded(seed + 1_000);
     let plan = Plan::random(&mut random);
     let parts = plan.parts();
@@ -53,36 +65,62 @@ fn trial(seed: u64) -> (String, bool, bool) {
         _ if is_of_the_service(&broken) => suspects == [broken.clone()],
         _ => world.incidents.is_empty() && (found("reference_trouble") || found("reference_mailbox")),
     };
-    let wrongly_paged = !is_of_the_service(&broken) && !world.incidents.is_empty();
+    let told = match (is_right, world.accused.is_empty() && suspects.contains(&broken)) {
+        (true, _) => Told::Right,
+        (false, true) => Told::Undecided,
+        (false, false) => Told::Wrong,
+    };
+    let wrongly_paged = !is_of_the_service(&broken) && !world.accused.is_empty();
     let said: Vec<String> = suspects.iter().map(ToString::to_string).collect();
     let words = format!("{seed}: {broken} ({manner:?}) in {plan:?}: blamed {said:?}; found {findings:?}");
-    (words, is_right, wrongly_paged)
+    (words, broken, told, wrongly_paged)
 }
 
-fn trials(count: u64) {
-    let (mut right, mut wronged) = (0, 0);
-    for seed in 0..count {
-        let (words, is_right, wrongly_paged) = trial(seed);
-        right += u64::from(is_right);
+/// What is broken, without which host or provider.
+fn sort_of(part: &Component) -> String {
+    let whose = if part.name.starts_with("ref") { "reference's " } else { "" };
+    let which = [" to others", " from outside"].into_iter().find(|way| part.name.ends_with(way));
+    format!("{whose}{}{}", part.kind.as_str(), which.unwrap_or_default())
+}
+
+fn trials(from: u64, count: u64) {
+    let mut table: BTreeMap<String, BTreeMap<Told, u64>> = BTreeMap::new();
+    let mut wronged = 0;
+    for seed in from..from + count {
+        let (words, broken, told, wrongly_paged) = trial(seed);
+        *table.entry(sort_of(&broken)).or_default().entry(told).or_default() += 1;
         wronged += u64::from(wrongly_paged);
-        if !is_right {
-            println!("  {words}");
+        if told != Told::Right || wrongly_paged {
+            println!("  {told:?} {words}");
         }
     }
-    println!("{right} of {count} single faults are told right; {wronged} healthy services were paged for");
-    assert!(right * 100 >= count * 95, "{right} of {count}");
+    println!("{:<28} {:>6} {:>10} {:>6}", "broken alone", "right", "undecided", "wrong");
+    let of = |row: &BTreeMap<Told, u64>, told| row.get(&told).copied().unwrap_or(0);
+    for (sort, row) in &table {
+        let [right, undecided, wrong] = [Told::Right, Told::Undecided, Told::Wrong].map(|told| of(row, told));
+        println!("{sort:<28} {right:>6} {undecided:>10} {wrong:>6}");
+    }
+    let all = |told| table.values().map(|row| of(row, told)).sum::<u64>();
+    let (right, undecided) = (all(Told::Right), all(Told::Undecided));
+    println!(
+        "{right} of {count} single faults are told right, {undecided} are left undecided where no route tells; \
+         {wronged} healthy services were paged for"
+    );
+    assert!((right + undecided) * 100 >= count * 95, "{right} and {undecided} of {count}");
+    assert!(undecided * 10 <= count, "{undecided} of {count}");
     assert_eq!(wronged, 0);
 }
 
 #[test]
 fn who_is_broken_is_blamed() {
-    trials(8);
+    trials(0, 8);
 }
 
+/// With other seeds than those that the rules were made by.
 #[test]
 #[ignore = "minutes without --release"]
-fn who_is_broken_is_blamed_in_a_hundred_trials_of_random_fleets() {
-    trials(100);
+fn who_is_broken_is_blamed_in_hundreds_of_trials_of_random_fleets() {
+    trials(500_000, 500);
 }
 
 /// Not held against anything but that somebody is told: two at once are said as honestly as can be.
@@ -94,7 +132,11 @@ fn pairs_of_faults() {
     let (outgoing, mailbox) = (part(Delivery, "acme to others"), part(Mailbox, "acme"));
     let (agent, reference) = (part(Vantage, "agent-0"), part(Submission, "ref1"));
     let (far, host) = (part(Delivery, "ref2"), part(Mx, "mx0.acme[192.0.2.0]"));
+    let (from_outside, mute) = (part(Delivery, "acme from outside"), part(Delivery, "ref1 to others"));
     let pairs = [
+        [from_outside.clone(), mute.clone()],
+        [from_outside, agent.clone()],
+        [delivery.clone(), mute],
         [submission.clone(), delivery.clone()],
         [submission.clone(), host.clone()],
         [outgoing.clone(), delivery.clone()],

@@ -145,6 +145,15 @@ impl Plan {
         if has("mx") {
             parts.push(part(Mx, "mx0.acme[192.0.2.0]"));
         }
+        if has("mx") || has("in") {
+            parts.push(part(Delivery, "acme from outside"));
+        }
+        if has("in") {
+            parts.push(part(Delivery, "ref1 to others"));
+        }
+        if has("out") {
+            parts.push(part(Delivery, &format!("{} from outside", self.far())));
+        }
         parts.push(part(Mailbox, "acme"));
         parts
     }

@@ -5,7 +5,10 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use jiff::{SignedDuration, Timestamp};
 use mailsonar_collector::evaluate::*;
-use mailsonar_protocol::{AgentName, Class, Direction, Door, Outcome, ProbeId, RouteName, Stage, Text};
+use mailsonar_collector::places::places;
+use mailsonar_protocol::{
+    AgentName, Class, Direction, Door, Outcome, ProbeId, RouteCard, RouteName, Stage, Text,
+};
 use uuid::Uuid;
 
 use crate::fleet::{Fault, Manner, Plan, Random};
@@ -19,14 +22,17 @@ const DEADLINE: i64 = 300_000;
 const TIMEOUT: i64 = 10_000;
 /// From the collector's wish to the probe.
 const ASKED: i64 = 100;
-/// A wish is not repeated sooner.
-const AGAIN: i64 = 5_100;
+/// A wish is not repeated sooner, nor more than twice within five seconds.
+const AGAIN: i64 = 1_500;
+const TWICE: i64 = 5_000;
+/// A turn is moved by so much at most.
+const JITTER: u64 = 3_000;
 /// Samples kept for each lane.
 const KEPT: usize = 24;
 
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
-    /// A probe begins: agent, lane, and whether it is of the schedule.
+    /// A turn comes: agent, lane, and whether it is of the schedule; such a one begins a little later.
     Turn(usize, usize, bool),
     /// The collector learns of one: agent, lane, index into `news`.
     News(usize, usize, usize),
@@ -45,6 +51,8 @@ pub(crate) struct World {
     /// Every incident that was opened: when, and how it looked last.
     pub(crate) incidents: Vec<(i64, Picture)>,
     pub(crate) findings: BTreeSet<(String, String)>,
+    /// What somebody was paged for, as something that is the service's own trouble.
+    pub(crate) accused: BTreeSet<Subject>,
     pub(crate) probes: u64,
     plan: Plan,
     random: Random,
@@ -53,7 +61,7 @@ pub(crate) struct World {
     free: Vec<usize>,
     order: u64,
     well: Vec<Vec<bool>>,
-    asked_at: BTreeMap<(usize, usize), i64>,
+    asked_at: BTreeMap<(usize, usize), [i64; 2]>,
     heard: Vec<i64>,
     /// Until then every second is looked at; else nothing can have changed.
     unrest_until: i64,
@@ -94,6 +102,22 @@ impl Way {
     }
 }
 
+/// A lane as its agent announces it.
+fn card(lane: &Lane) -> RouteCard {
+    let us = |span: SignedDuration| u64::try_from(span.as_micros()).expect("positive");
+    RouteCard {
+        route: lane.route.clone(),
+        service: lane.service.clone(),
+        reference: lane.reference.clone(),
+        direction: lane.direction,
+        door: lane.door,
+        from: None,
+        to: None,
+        interval_us: us(lane.interval),
+        deadline_us: us(lane.deadline),
+    }
+}
+
 impl World {
     pub(crate) fn of(plan: Plan, seed: u64) -> Self {
         let agents = plan.agents(at(0));
@@ -113,6 +137,7 @@ impl World {
             now: 0,
             incidents: Vec::new(),
             findings: BTreeSet::new(),
+            accused: BTreeSet::new(),
             probes: 0,
             plan,
             random: Random::seeded(seed),
@@ -126,14 +151,23 @@ impl World {
             unrest_until: 0,
             ticking: false,
         };
-        for agent in 0..count {
-            for lane in 0..lanes {
-                // As the agents' hash of region and route: anywhere in the interval.
-                let phase = i64::try_from(world.random.below(INTERVAL.unsigned_abs())).expect("small");
-                world.push(phase, Event::Turn(agent, lane, true));
+        world.take_places();
+        world
+    }
+
+    /// Each lane has its turns where the collector says.
+    fn take_places(&mut self) {
+        let cards = |agent: &AgentFacts| agent.lanes.iter().map(card).collect::<Vec<_>>();
+        let announced: Vec<_> =
+            self.facts.agents.iter().map(|agent| (agent.name.clone(), cards(agent))).collect();
+        let places = places(announced.iter().map(|(agent, cards)| (agent, cards.as_slice())));
+        for (agent, (name, cards)) in announced.iter().enumerate() {
+            for (lane, card) in cards.iter().enumerate() {
+                let place = places[name].iter().find(|place| place.route == card.route).expect("it has one");
+                let phase = INTERVAL * i64::from(place.millionths) / 1_000_000;
+                self.push(phase, Event::Turn(agent, lane, true));
             }
         }
-        world
     }
 
     fn push(&mut self, when: i64, event: Event) {
@@ -188,6 +222,9 @@ impl World {
     fn probe(&mut self, agent: usize, lane: usize, scheduled: bool) {
         if scheduled {
             self.push(self.now + INTERVAL, Event::Turn(agent, lane, true));
+            let jitter = i64::try_from(self.random.below(JITTER)).expect("small");
+            self.push(self.now + jitter, Event::Turn(agent, lane, false));
+            return;
         }
         self.probes += 1;
         let way = Way::of(&self.facts.agents[agent].lanes[lane], self.host());
@@ -255,7 +292,11 @@ impl World {
         let relay = is_broken(ComponentKind::Delivery, &format!("{} to others", way.sender))
             || is_broken(ComponentKind::Dns, &way.recipient)
             || (way.recipient == "acme" && all_hosts);
-        let stuck = is_broken(ComponentKind::Delivery, &way.recipient) || (way.is_relayed && relay);
+        let from_outside = way.door == Door::Mx || way.is_relayed;
+        let shut_out =
+            from_outside && is_broken(ComponentKind::Delivery, &format!("{} from outside", way.recipient));
+        let stuck =
+            shut_out || is_broken(ComponentKind::Delivery, &way.recipient) || (way.is_relayed && relay);
         let verdict = if is_broken(ComponentKind::Mailbox, &way.recipient) {
             Some((Outcome::Unknown, Stage::Login, Class::Mailbox))
         } else if stuck || noise == Some(2) {
@@ -323,7 +364,9 @@ impl World {
     }
 
     fn tick(&mut self) {
-        self.look();
+        if self.is_waiting() {
+            self.look();
+        }
         self.ticking =
             self.now < self.unrest_until || self.standing.subjects.values().any(|s| s.open.is_some());
         if self.ticking {
@@ -332,6 +375,20 @@ impl World {
                 if self.faults.iter().any(|fault| self.now > fault.from + 120_000) { 5_000 } else { 1_000 };
             self.push(self.now + pause, Event::Tick);
         }
+    }
+
+    /// Whether time alone can change what is decided: a probe is under way for so long that it may become
+    /// overdue, a mailbox is shut, or there is an incident.
+    fn is_waiting(&self) -> bool {
+        let may_be_overdue = |sample: &Sample| {
+            let age = at(self.now).duration_since(sample.started_at).as_secs();
+            (2..60).contains(&age)
+        };
+        let mut under_way =
+            self.facts.agents.iter().flat_map(|agent| &agent.lanes).flat_map(|lane| &lane.under_way);
+        !self.faults.is_empty()
+            || self.standing.subjects.values().any(|stand| stand.open.is_some())
+            || under_way.any(may_be_overdue)
     }
 
     fn look(&mut self) {
@@ -375,8 +432,9 @@ impl World {
             .flat_map(|(agent, routes)| routes.iter().filter_map(move |route| lane_of(agent, route)))
             .collect();
         for (agent, lane) in wanted {
-            if self.asked_at.get(&(agent, lane)).is_none_or(|asked| self.now - asked >= AGAIN) {
-                self.asked_at.insert((agent, lane), self.now);
+            let [last, before] = *self.asked_at.entry((agent, lane)).or_insert([-TWICE; 2]);
+            if self.now - last >= AGAIN && self.now - before >= TWICE {
+                self.asked_at.insert((agent, lane), [self.now, last]);
                 self.push(self.now + ASKED, Event::Turn(agent, lane, false));
             }
         }
@@ -384,6 +442,11 @@ impl World {
 
     fn apply(&mut self, assessment: Assessment) {
         for decision in assessment.decisions {
+            if let Decision::Open(picture) | Decision::Update { picture, .. } = &decision
+                && !picture.blame.as_ref().is_some_and(|blame| blame.undecided)
+            {
+                self.accused.insert(picture.subject.clone());
+            }
             match decision {
                 Decision::Open(picture) => {
                     let stand = self.standing.subjects.entry(picture.subject.clone()).or_default();
