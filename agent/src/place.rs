@@ -62,7 +62,7 @@ pub async fn run(mut said: mpsc::UnboundedReceiver<Vec<Place>>, ledger: Ledger, 
         match written.await {
             Ok(()) => places.iter().for_each(|place| set(&phases, place)),
             Err(error) => {
-                tracing::error!(%error, "the places of routes cannot be kept; their turns stay as they are")
+                tracing::error!(%error, "the places of routes cannot be kept; their turns stay as they are");
             }
         }
     }

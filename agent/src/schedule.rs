@@ -118,17 +118,20 @@ pub fn next_turn(now: Timestamp, interval: Duration, phase: SignedDuration) -> T
     now.saturating_add(SignedDuration::from_micros(wait)).unwrap_or(now)
 }
 
-/// The first turn after `now` by another phase: not so soon after the last that it would be a second
-/// probe in its place. From one turn to the next that is half an interval at least, and one and a half at most.
+/// The next turn by another phase: half an interval after the last at least, so that it is no second probe in
+/// its place, and one and a half at most. If that has just passed, it is taken at once.
 fn moved_turn(
     last: Option<Timestamp>,
     now: Timestamp,
     interval: Duration,
     phase: SignedDuration,
 ) -> Timestamp {
-    let next = next_turn(now, interval, phase);
-    let is_soon = last.is_some_and(|last| until(last, next) < interval / 2);
-    if is_soon { next_turn(next, interval, phase) } else { next }
+    let half = SignedDuration::try_from(interval / 2).unwrap_or(SignedDuration::ZERO);
+    let before = SignedDuration::from_micros(1);
+    let earliest = last.and_then(|last| last.checked_add(half).ok()?.checked_sub(before).ok());
+    let next = earliest.map(|earliest| next_turn(earliest, interval, phase));
+    let next = next.filter(|next| now.duration_since(*next) < half);
+    next.unwrap_or_else(|| next_turn(now, interval, phase))
 }
 
 /// Runs a route's schedule for ever, by the phase that holds. The turns are tasks of `turns`, and outlive
@@ -249,12 +252,16 @@ mod tests {
     #[test]
     fn another_phase_neither_doubles_a_turn_nor_leaves_out_more_than_half_of_one() {
         let interval = Duration::from_mins(1);
-        for (last, now, phase) in (0..60).flat_map(|now| (0..60).map(move |phase| (0, now, phase))) {
-            let next =
-                moved_turn(Some(at(last)), at(now), interval, SignedDuration::from_secs(phase)).as_second();
+        for (now, phase) in (0..60).flat_map(|now| (0..60).map(move |phase| (now, phase))) {
+            let place = SignedDuration::from_secs(phase);
+            let next = moved_turn(Some(at(0)), at(now), interval, place).as_second();
             assert_eq!(next.rem_euclid(60), phase);
-            assert!(next > now && (30..=now.max(30) + 60).contains(&(next - last)), "{now} {phase}: {next}");
+            assert!((30..90).contains(&next), "{now} {phase}: {next}");
+            let after = next_turn(at(now.max(next)), interval, place).as_second();
+            assert!(after - now.max(next) >= 30, "{now} {phase}: {next} and then {after}");
         }
+        let slept = moved_turn(Some(at(0)), at(3_605), interval, SignedDuration::ZERO);
+        assert_eq!(slept, at(3_660), "what a suspended machine missed is not made up for");
         assert_eq!(
             moved_turn(None, at(5), interval, SignedDuration::from_secs(6)),
             at(6),
@@ -262,14 +269,18 @@ mod tests {
         );
     }
 
-    struct Paused;
+    /// The runtime's paused time, as a clock.
+    struct Paused(tokio::time::Instant);
+
+    #[expect(clippy::disallowed_methods, reason = "the tests' clock under paused time")]
+    fn paused() -> SharedClock {
+        Arc::new(Paused(tokio::time::Instant::now()))
+    }
+
     impl mailsonar_clock::Clock for Paused {
-        #[expect(clippy::disallowed_methods, reason = "the tests' clock under paused time")]
         fn now(&self) -> Timestamp {
-            use std::sync::OnceLock;
-            static START: OnceLock<tokio::time::Instant> = OnceLock::new();
-            let since = tokio::time::Instant::now() - *START.get_or_init(tokio::time::Instant::now);
-            at(1_000_000).saturating_add(SignedDuration::try_from(since).expect("short")).expect("in range")
+            let since = SignedDuration::try_from(self.0.elapsed()).expect("short");
+            at(1_000_000).saturating_add(since).expect("in range")
         }
         fn civil(&self) -> Timestamp {
             self.now()
@@ -283,7 +294,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_route_that_is_given_another_place_goes_on_there_and_misses_nothing() {
-        let clock: SharedClock = Arc::new(Paused);
+        let clock = paused();
         let begun = Arc::new(Mutex::new(Vec::new()));
         let heard = begun.clone();
         let act: Act = Arc::new(move |turn| {
@@ -315,7 +326,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_slow_probe_never_delays_the_next_and_too_many_are_missed_and_counted() {
-        let clock: SharedClock = Arc::new(Paused);
+        let clock = paused();
         let begun = Arc::new(Mutex::new(Vec::new()));
         let pulse = Arc::new(Pulse::default());
         let act: Act = {

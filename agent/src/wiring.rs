@@ -93,8 +93,7 @@ impl Agent {
         let metrics = Arc::new(Metrics::new(config.region.clone(), &cards, &looked_into(&config.routes)));
         let pulses: Arc<HashMap<_, _>> =
             Arc::new(cards.iter().map(|card| (card.route.clone(), Arc::new(Pulse::default()))).collect());
-        let news = Arc::new(News::default());
-        let suspects = Arc::new(Suspects::default());
+        let (news, suspects) = (Arc::new(News::default()), Arc::new(Suspects::default()));
         listeners.extend(own_listeners(&metrics, &pulses, &news, &suspects));
 
         let casebook = Casebook::new(ledger.clone(), clock.clone(), listeners);
@@ -118,8 +117,7 @@ impl Agent {
         let (postponed, to_come) = mpsc::unbounded_channel();
         let prober = Arc::new(prober(&mut config, &shared, mailboxes, postponed, suspects));
         let (counted, on_asked) = (metrics.clone(), on_asked(&pulses, &clock));
-        let phases = phases(&config.region, &config.routes);
-        let (say, placed) = mpsc::unbounded_channel();
+        let (phases, (say, placed)) = (phases(&config.region, &config.routes), mpsc::unbounded_channel());
         let shipper = config.ship.zip(post).map(|(ship, post): (ship::Config, _)| Shipper {
             agent: config.agent,
             region: config.region,
@@ -136,20 +134,18 @@ impl Agent {
             on_asked,
             on_placed: Arc::new(move |places| drop(say.send(places))),
         });
-        let (routes, retention) = (config.routes, config.retention);
-        let has_collector = shipper.is_some();
         Self {
             prober,
             postponed: Some(to_come),
             turns: TaskTracker::new(),
             end: CancellationToken::new(),
             watchers,
+            has_collector: shipper.is_some(),
             shipper,
             metrics,
-            routes,
+            routes: config.routes,
             pulses,
-            retention,
-            has_collector,
+            retention: config.retention,
             phases,
             placed: Some(placed),
         }

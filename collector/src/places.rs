@@ -15,12 +15,14 @@ const WHOLE: u64 = 1_000_000;
 /// What lanes have in common that see the same.
 type Kind = (Direction, Door);
 
+/// The lanes of each kind.
+type Kinds<'a> = BTreeMap<Kind, BTreeSet<(&'a AgentName, &'a RouteName)>>;
+
 /// The places of each agent's routes, from what all announce.
 pub fn places<'a>(
     announced: impl IntoIterator<Item = (&'a AgentName, &'a [RouteCard])>,
 ) -> BTreeMap<AgentName, Vec<Place>> {
-    let mut services: BTreeMap<&ServiceName, BTreeMap<Kind, BTreeSet<(&AgentName, &RouteName)>>> =
-        BTreeMap::new();
+    let mut services: BTreeMap<&ServiceName, Kinds<'_>> = BTreeMap::new();
     for (agent, card) in
         announced.into_iter().flat_map(|(agent, cards)| cards.iter().map(move |card| (agent, card)))
     {
