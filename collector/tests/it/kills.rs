@@ -71,7 +71,7 @@ async fn ship(http: &reqwest::Client, mut base: watch::Receiver<String>, token: 
         match http.post(url).bearer_auth(token).body(body.clone()).send().await {
             Ok(answer) if answer.status() == 200 => return,
             Ok(answer) => {
-                assert!(answer.status().is_server_error(), "{}", answer.text().await.expect("text"))
+                assert!(answer.status().is_server_error(), "{}", answer.text().await.expect("text"));
             }
             Err(_) => {}
         }
@@ -209,6 +209,7 @@ async fn campaign(incidents: usize, seed: u64) {
 }
 
 /// Holds what pagers were told against what there was.
+#[expect(clippy::print_stdout, reason = "a campaign says what it counted")]
 fn reckon(calls: &[Call], known: &[Incident], incidents: usize, kills: usize) {
     assert_eq!(known.len(), incidents, "an incident for each outage, and none besides");
     assert!(known.iter().all(|one| one.state == IncidentState::Resolved));
