@@ -15,7 +15,7 @@ use anyhow::{Context, Result};
 use hickory_server::Server;
 use hickory_server::net::runtime::Time;
 use hickory_server::proto::op::{Header, HeaderCounts, Metadata, ResponseCode};
-use hickory_server::proto::rr::rdata::{A, MX, SOA};
+use hickory_server::proto::rr::rdata::{A, MX, SOA, TXT};
 use hickory_server::proto::rr::{Name, RData, Record, RecordType};
 use hickory_server::server::{Request, RequestHandler, ResponseHandler, ResponseInfo};
 use hickory_server::zone_handler::MessageResponseBuilder;
@@ -88,6 +88,11 @@ impl Dns {
         self.zones().a.insert(host.to_owned(), addresses.to_vec());
     }
 
+    /// The text at a name, such as the key of a DKIM selector.
+    pub fn set_txt(&self, name: &str, text: &str) {
+        self.zones().txt.insert(name.to_owned(), text.to_owned());
+    }
+
     /// Lets queries for this domain and all names below it fail.
     pub fn inject(&self, domain: &str, fault: DnsFault) {
         self.zones().faults.insert(domain.to_owned(), fault);
@@ -132,6 +137,7 @@ struct Zones {
     authority: Vec<String>,
     a: BTreeMap<String, Vec<Ipv4Addr>>,
     mx: BTreeMap<String, Vec<(u16, String)>>,
+    txt: BTreeMap<String, String>,
     faults: BTreeMap<String, DnsFault>,
     queries: u64,
 }
@@ -158,15 +164,22 @@ impl Zones {
         if !self.authority.iter().any(|zone| below(zone)) {
             return Reply::Code(ResponseCode::Refused);
         }
-        if !self.a.contains_key(name) && !self.mx.contains_key(name) {
+        let known = [self.a.contains_key(name), self.mx.contains_key(name), self.txt.contains_key(name)];
+        if !known.contains(&true) {
             return Reply::Code(ResponseCode::NXDomain);
         }
         Reply::Records(match kind {
             RecordType::A => self.a.get(name).into_iter().flatten().map(|ip| RData::A(A(*ip))).collect(),
             RecordType::MX => self.mx.get(name).into_iter().flatten().filter_map(exchanger).collect(),
+            RecordType::TXT => self.txt.get(name).map(|text| RData::TXT(strings(text))).into_iter().collect(),
             _ => Vec::new(),
         })
     }
+}
+
+/// A text in strings that fit: of 255 bytes at most (RFC 1035).
+fn strings(text: &str) -> TXT {
+    TXT::new(text.as_bytes().chunks(255).map(|part| String::from_utf8_lossy(part).into_owned()).collect())
 }
 
 fn exchanger((preference, host): &(u16, String)) -> Option<RData> {

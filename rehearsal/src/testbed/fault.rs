@@ -49,6 +49,14 @@ pub enum Fault {
     Bounce(Door),
     /// Mail is accepted, then silently discarded.
     Blackhole(Door),
+    /// Mail is accepted and held in the queue until it is let go; see [`super::Provider::release`].
+    Hold(Door),
+    /// A line is added to every probe's body on the way in, as some filters do.
+    Alter,
+    /// Every message is refused with 550 5.7.1 at its final dot.
+    RefuseContent(Door),
+    /// The server dies at the final dot of every message, without a reply; the message is not kept.
+    CloseAfterDot(Door),
     /// Nobody listens for IMAP and all sessions are cut; LMTP and authentication for submission live.
     ImapStopped,
     /// IMAP stands still (`SIGSTOP`): connections open, nobody speaks.
@@ -59,7 +67,8 @@ pub enum Fault {
 }
 
 /// Every fault once, door faults at both doors: for tests that go through them all.
-pub const ALL_FAULTS: [Fault; 14] = [
+pub const ALL_FAULTS: [Fault; 18] = [
+    Fault::Alter,
     Fault::LmtpGone,
     Fault::PostfixFrozen,
     Fault::PostfixKilled,
@@ -71,6 +80,9 @@ pub const ALL_FAULTS: [Fault; 14] = [
     Fault::Junk,
     Fault::Bounce(Door::Any),
     Fault::Blackhole(Door::Any),
+    Fault::Hold(Door::Any),
+    Fault::RefuseContent(Door::Any),
+    Fault::CloseAfterDot(Door::Any),
     Fault::ImapStopped,
     Fault::ImapFrozen,
     Fault::DovecotKilled,

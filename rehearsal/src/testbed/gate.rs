@@ -1,6 +1,6 @@
-//! The gate: a Postfix policy service that decides on every recipient.
+//! The gate: a Postfix policy service that decides on every recipient, and on every message at its final dot.
 //!
-//! Postfix asks it at RCPT TO (`check_policy_service`), so that these faults begin and end at once,
+//! Postfix asks it at RCPT TO and at the end of the data (`check_policy_service`), so that these faults begin and end at once,
 //! without a reload. It speaks the protocol of `SMTPD_POLICY_README`: lines of `name=value`, an empty
 //! line, and back `action=...` and an empty line.
 
@@ -66,7 +66,15 @@ fn converse(stream: &UnixStream, faults: &Mutex<Vec<Fault>>, domain: &str) -> io
         if let Some((name, value)) = line.split_once('=') {
             question.insert(name.to_owned(), value.to_owned());
         } else {
-            let action = action(&faults.lock().expect("no holder panics"), domain, &Rcpt::of(&question));
+            let faults = faults.lock().expect("no holder panics").clone();
+            let action = if question.get("protocol_state").is_some_and(|state| state == "END-OF-MESSAGE") {
+                at_the_dot(&faults, Rcpt::of(&question).door)
+            } else {
+                action(&faults, domain, &Rcpt::of(&question))
+            };
+            if action == DIE {
+                return Ok(kill(stream)?);
+            }
             write!(answers, "action={action}\n\n")?;
             question.clear();
         }
@@ -89,6 +97,25 @@ impl<'a> Rcpt<'a> {
     }
 }
 
+/// Not an action of Postfix's: who asks is killed.
+const DIE: &str = "DIE";
+
+/// The answer at the end of the data.
+fn at_the_dot(faults: &[Fault], door: Door) -> String {
+    let word = faults.iter().find_map(|fault| match fault {
+        Fault::RefuseContent(at) if at.covers(door) => Some("550 5.7.1 Content is not wanted here"),
+        Fault::CloseAfterDot(at) if at.covers(door) => Some(DIE),
+        _ => None,
+    });
+    word.unwrap_or("DUNNO").to_owned()
+}
+
+/// Kills the process at the other end of the socket.
+fn kill(stream: &UnixStream) -> rustix::io::Result<()> {
+    let peer = rustix::net::sockopt::socket_peercred(stream)?;
+    rustix::process::kill_process(peer.pid, rustix::process::Signal::KILL)
+}
+
 /// The answer to one RCPT TO, in the words of access(5): that of the first fault that has one.
 fn action(faults: &[Fault], domain: &str, rcpt: &Rcpt<'_>) -> String {
     let here = |door: &Door| door.covers(rcpt.door);
@@ -98,6 +125,7 @@ fn action(faults: &[Fault], domain: &str, rcpt: &Rcpt<'_>) -> String {
             Fault::Reject(door) if here(door) => Some("550 5.1.1 User unknown".to_owned()),
             Fault::Defer(door) if here(door) => Some("450 4.7.1 Greylisted, try again later".to_owned()),
             Fault::Blackhole(door) if here(door) => Some("DISCARD".to_owned()),
+            Fault::Hold(door) if here(door) => Some("HOLD".to_owned()),
             // the FILTER overrules the transport after queueing; "error:" itself would refuse at RCPT
             Fault::Bounce(door) if here(door) && !rcpt.sender.is_empty() => {
                 Some("FILTER error:5.1.1 User unknown".to_owned())

@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
@@ -18,22 +19,22 @@ pub(super) struct Users {
 impl Users {
     /// Looks them up in `/etc/passwd`.
     pub(super) fn find() -> Result<Self> {
-        let passwd = fs::read_to_string("/etc/passwd").context("read /etc/passwd")?;
-        let ids = |user: &str, package: &str| -> Result<(u32, u32)> {
-            let entry = passwd.lines().map(|line| line.split(':').collect::<Vec<_>>());
-            entry
-                .filter(|fields| fields.first() == Some(&user))
-                .find_map(|fields| Some((fields.get(2)?.parse().ok()?, fields.get(3)?.parse().ok()?)))
-                .with_context(|| {
-                    format!("no user {user:?} in /etc/passwd: install it with `apt-get install {package}`")
-                })
-        };
         Ok(Self {
             postfix: ids("postfix", "postfix")?.0,
             mail: ids("mail", "base-passwd")?,
             dovecot_group: ids("dovecot", "dovecot-core")?.1,
         })
     }
+}
+
+/// A system user's id and group, or the Debian package that brings it.
+pub(super) fn ids(user: &str, package: &str) -> Result<(u32, u32)> {
+    let passwd = fs::read_to_string("/etc/passwd").context("read /etc/passwd")?;
+    let mut entries = passwd.lines().map(|line| line.split(':').collect::<Vec<_>>());
+    let entry = entries.find(|fields| fields.first() == Some(&user));
+    entry.and_then(|fields| Some((fields.get(2)?.parse().ok()?, fields.get(3)?.parse().ok()?))).with_context(
+        || format!("no user {user:?} in /etc/passwd: install it with `apt-get install {package}`"),
+    )
 }
 
 /// One provider's place in the world.
@@ -52,6 +53,10 @@ pub(super) struct Layout {
     pub(super) smtps: SocketAddr,
     pub(super) imap: SocketAddr,
     pub(super) imaps: SocketAddr,
+    /// Where postgrey listens, and how long it puts a stranger off.
+    pub(super) greylist: Option<(SocketAddr, Duration)>,
+    /// Where opendkim listens.
+    pub(super) milter: Option<SocketAddr>,
     pub(super) users: Users,
     /// The local parts of the accounts.
     pub(super) accounts: Vec<String>,
@@ -93,6 +98,11 @@ impl Layout {
 
     pub(super) fn key(&self) -> PathBuf {
         self.dir.join("server.key")
+    }
+
+    /// What Postfix changes in bodies.
+    pub(super) fn body_checks(&self) -> PathBuf {
+        self.dir.join("body_checks")
     }
 
     pub(super) fn log(&self, name: &str) -> PathBuf {

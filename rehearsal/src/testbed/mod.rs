@@ -14,6 +14,7 @@ pub(crate) mod dns;
 mod dovecot;
 mod fault;
 mod gate;
+mod helpers;
 mod layout;
 pub(crate) mod ports;
 mod postfix;
@@ -27,6 +28,7 @@ use std::fs::{self, Permissions};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use mailsonar_clock::{SharedClock, SystemClock};
@@ -50,6 +52,10 @@ pub struct Options {
     pub accounts: usize,
     /// The clock whose steady time stamps the deliveries.
     pub clock: SharedClock,
+    /// Puts strangers' mail off at the service's MX for this long, by postgrey.
+    pub greylist: Option<Duration>,
+    /// Signs what each provider's accounts send and checks what comes from outside, by opendkim.
+    pub signing: bool,
     /// Whether the directory with the logs outlives the testbed, for an autopsy.
     ///
     /// By default if `MAILSONAR_KEEP_TESTBED` is in the environment.
@@ -59,7 +65,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         let keep = std::env::var_os("MAILSONAR_KEEP_TESTBED").is_some();
-        Self { accounts: 4, clock: SystemClock::shared(), keep }
+        Self { accounts: 4, clock: SystemClock::shared(), greylist: None, signing: false, keep }
     }
 }
 
@@ -109,10 +115,14 @@ impl Testbed {
         let mx = ports::free_on_all(&[one, other])?;
         let dns = Dns::start(names)?;
         let provider = |name, ends| -> Result<Provider> {
-            let layout = plan(dir.path(), name, ends, mx, options.accounts)?;
+            let layout = plan(dir.path(), name, ends, mx, options)?;
             publish(&dns, &layout);
             let identity = authority.identity(&host_names(&layout.domain))?;
-            Provider::start(layout, identity)
+            let provider = Provider::start(layout, identity, dns.address())?;
+            if let Some((name, text)) = provider.dkim_record() {
+                dns.set_txt(name, text);
+            }
+            Ok(provider)
         };
         let service = provider("service", Ends { own: one, other: ("reference.test", other) })?;
         let reference = provider("reference", Ends { own: other, other: ("service.test", one) })?;
@@ -163,10 +173,10 @@ struct Ends {
     other: (&'static str, Ipv4Addr),
 }
 
-fn plan(dir: &Path, name: &'static str, ends: Ends, mx: u16, accounts: usize) -> Result<Layout> {
+fn plan(dir: &Path, name: &'static str, ends: Ends, mx: u16, options: &Options) -> Result<Layout> {
     let at = |port| SocketAddr::from((ends.own, port));
-    let [submission, smtps, imap, imaps] = loop {
-        let ports = ports::free::<4>(ends.own)?;
+    let [submission, smtps, imap, imaps, greylist, milter] = loop {
+        let ports = ports::free::<6>(ends.own)?;
         if !ports.contains(&mx) {
             break ports.map(at);
         }
@@ -185,8 +195,10 @@ fn plan(dir: &Path, name: &'static str, ends: Ends, mx: u16, accounts: usize) ->
         smtps,
         imap,
         imaps,
+        greylist: options.greylist.filter(|_| name == "service").map(|delay| (greylist, delay)),
+        milter: options.signing.then_some(milter),
         users: Users::find()?,
-        accounts: (1..=accounts).map(|n| format!("probe{n}")).collect(),
+        accounts: (1..=options.accounts).map(|n| format!("probe{n}")).collect(),
     })
 }
 

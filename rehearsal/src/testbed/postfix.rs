@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use super::command::run;
 use super::layout::Layout;
@@ -38,6 +38,7 @@ impl Postfix {
         chown(&data, Some(layout.users.postfix), None)?;
         fs::write(configuration.join("main.cf"), main_cf(layout, &data))?;
         fs::write(configuration.join("master.cf"), master_cf(layout))?;
+        fs::write(layout.body_checks(), "")?;
         let mailboxes: Vec<_> = layout.addresses().map(|address| format!("{address} x\n")).collect();
         fs::write(layout.mailboxes(), mailboxes.concat())?;
         let doors = [layout.mx, layout.submission];
@@ -81,16 +82,58 @@ impl Postfix {
         self.server.as_ref().map_or(Ok(()), Server::thaw)
     }
 
-    /// Takes a changed certificate into use: the processes that hold the old one end.
+    /// Takes a changed certificate or table into use: the processes that hold the old one end.
     pub(super) fn reload(&self) -> Result<()> {
         let Some(server) = &self.server else { return Ok(()) };
-        let old = server.running(&["smtpd"]);
+        let old = server.running(&["smtpd", "cleanup"]);
         run(Command::new("/usr/sbin/postfix").arg("-c").arg(&self.configuration).arg("reload"))?;
         let ended = || !old.iter().any(|process| process.is_alive());
-        if patience::until_true("the smtpd processes to end", RELOAD, ended).is_err() {
-            tracing::debug!("an smtpd with the old certificate still serves a client");
+        if patience::until_true("the old processes to end", RELOAD, ended).is_err() {
+            tracing::debug!("a process with the old certificate or table still serves a client");
         }
         Ok(())
+    }
+
+    /// The messages that are held, the oldest first.
+    pub(super) fn held(&self) -> Result<Vec<String>> {
+        let mut held = Vec::new();
+        for entry in fs::read_dir(self.queue.join("hold"))? {
+            let entry = entry?;
+            held.push((entry.metadata()?.modified()?, entry.file_name().to_string_lossy().into_owned()));
+        }
+        held.sort();
+        Ok(held.into_iter().map(|(_, id)| id).collect())
+    }
+
+    /// What the header of a message in the queue says under this name.
+    pub(super) fn header(&self, id: &str, name: &str) -> Result<Option<String>> {
+        let text = self.content(id)?;
+        let lines = text.lines().take_while(|line| !line.is_empty());
+        let named =
+            lines.filter_map(|line| line.split_once(':')).find(|(of, _)| of.eq_ignore_ascii_case(name));
+        Ok(named.map(|(_, value)| value.trim().to_owned()))
+    }
+
+    /// Lets go of a held message.
+    pub(super) fn release(&self, id: &str) -> Result<()> {
+        run(Command::new("/usr/sbin/postsuper").arg("-c").arg(&self.configuration).args(["-H", id]))?;
+        self.flush()
+    }
+
+    /// Hands a message that is in the queue in once more, as a crash at the wrong moment would.
+    pub(super) fn hand_in_again(&self, id: &str, from: &str, to: &str) -> Result<()> {
+        let message = self.queue.join("again");
+        fs::write(&message, self.content(id)?)?;
+        let mut sendmail = Command::new("/usr/sbin/sendmail");
+        sendmail.arg("-C").arg(&self.configuration).args(["-G", "-i", "-f", from, "--", to]);
+        sendmail.stdin(fs::File::open(message)?);
+        let output = sendmail.output()?;
+        ensure!(output.status.success(), "{sendmail:?}: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(())
+    }
+
+    fn content(&self, id: &str) -> Result<String> {
+        run(Command::new("/usr/sbin/postcat").arg("-c").arg(&self.configuration).args(["-bhq", id]))
     }
 
     /// How many messages wait in the queue, those being delivered included.
@@ -119,6 +162,11 @@ fn files_below(directory: &Path) -> usize {
     entries.flatten().map(count).sum()
 }
 
+/// Whom postgrey is asked about: strangers.
+fn greylist(at: SocketAddr) -> String {
+    format!(", permit_sasl_authenticated, check_policy_service inet:{}:{}", at.ip(), at.port())
+}
+
 fn main_cf(layout: &Layout, data: &Path) -> String {
     format!(
         include_str!("main.cf.template"),
@@ -135,6 +183,9 @@ fn main_cf(layout: &Layout, data: &Path) -> String {
         mailboxes = layout.mailboxes().display(),
         lmtp = layout.lmtp().display(),
         gate = layout.gate().display(),
+        greylist = layout.greylist.map(|(at, _)| greylist(at)).unwrap_or_default(),
+        body_checks = layout.body_checks().display(),
+        milter = layout.milter.map(|at| format!("inet:{}:{}", at.ip(), at.port())).unwrap_or_default(),
         auth = layout.run().join("auth-postfix").display(),
         certificate = layout.certificate().display(),
         key = layout.key().display(),

@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 use super::dovecot::Dovecot;
 use super::fault::Fault;
 use super::gate::Gate;
+use super::helpers::{OpenDkim, Postgrey};
 use super::layout::Layout;
 use super::postfix::Postfix;
 use super::tls::Identity;
@@ -20,6 +21,9 @@ use crate::processes::ProcessId;
 
 /// How long a queue may take to drain.
 const DRAIN: Duration = Duration::from_secs(20);
+
+/// What Postfix is to do with a probe's body.
+const ALTERING: &str = "/^Nobody needs to read/ PREPEND External mail: take care with its links.\n";
 
 /// One mailbox with its credentials.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +41,8 @@ pub struct Provider {
     identity: Identity,
     accounts: Vec<Account>,
     gate: Gate,
+    postgrey: Option<Postgrey>,
+    opendkim: Option<OpenDkim>,
     state: Mutex<State>,
 }
 
@@ -50,8 +56,8 @@ struct State {
 }
 
 impl Provider {
-    /// Starts both servers without waiting until they serve.
-    pub(super) fn start(layout: Layout, identity: Identity) -> Result<Self> {
+    /// Starts its servers without waiting until they serve. `names` is the name server.
+    pub(super) fn start(layout: Layout, identity: Identity, names: SocketAddr) -> Result<Self> {
         fs::create_dir(&layout.dir)?;
         fs::write(layout.key(), &identity.key)?;
         fs::write(layout.certificate(), &identity.good)?;
@@ -60,14 +66,18 @@ impl Provider {
         let accounts: Vec<Account> =
             layout.addresses().map(|address| Account { password: password(&address), address }).collect();
         let passwords: Vec<_> = accounts.iter().map(|a| (a.address.clone(), a.password.clone())).collect();
+        let postgrey = layout.greylist.map(|greylist| Postgrey::start(&layout, greylist)).transpose()?;
+        let opendkim = layout.milter.map(|milter| OpenDkim::start(&layout, milter, names)).transpose()?;
         let dovecot = Dovecot::start(&layout, &passwords)?;
         let postfix = Postfix::start(&layout)?;
         let state = Mutex::new(State { postfix, dovecot, passwords, active: Vec::new() });
-        Ok(Self { layout, identity, accounts, gate, state })
+        Ok(Self { layout, identity, accounts, gate, postgrey, opendkim, state })
     }
 
     pub(super) fn wait_until_up(&self) -> Result<()> {
         let state = self.state();
+        self.postgrey.as_ref().map_or(Ok(()), Postgrey::wait_until_up)?;
+        self.opendkim.as_ref().map_or(Ok(()), OpenDkim::wait_until_up)?;
         state.dovecot.wait_until_up()?;
         state.postfix.wait_until_up()
     }
@@ -112,6 +122,11 @@ impl Provider {
         self.layout.imaps
     }
 
+    /// The DKIM key it signs with, as a TXT record: name and text.
+    pub fn dkim_record(&self) -> Option<(&str, &str)> {
+        self.opendkim.as_ref().map(OpenDkim::record)
+    }
+
     /// The accounts, `probe1@` first.
     pub fn accounts(&self) -> &[Account] {
         &self.accounts
@@ -144,6 +159,26 @@ impl Provider {
     /// Lets Postfix try all deferred mail now.
     pub fn flush(&self) -> Result<()> {
         self.state().postfix.flush()
+    }
+
+    /// The messages that Postfix holds, by their queue ids, the oldest first.
+    pub fn held(&self) -> Result<Vec<String>> {
+        self.state().postfix.held()
+    }
+
+    /// What the header of a queued message says under this name.
+    pub fn queued_header(&self, id: &str, name: &str) -> Result<Option<String>> {
+        self.state().postfix.header(id, name)
+    }
+
+    /// Lets go of a held message.
+    pub fn release(&self, id: &str) -> Result<()> {
+        self.state().postfix.release(id)
+    }
+
+    /// Hands a message that is in the queue in once more, so that it is delivered twice.
+    pub fn hand_in_again(&self, id: &str, from: &str, to: &str) -> Result<()> {
+        self.state().postfix.hand_in_again(id, from, to)
     }
 
     /// Waits until Postfix's queue is empty.
@@ -226,9 +261,20 @@ impl Provider {
             (Fault::DovecotKilled, true) => state.dovecot.kill()?,
             (Fault::DovecotKilled, false) => state.dovecot.restart()?,
             (
-                Fault::Reject(_) | Fault::Defer(_) | Fault::Junk | Fault::Bounce(_) | Fault::Blackhole(_),
+                Fault::Reject(_)
+                | Fault::Defer(_)
+                | Fault::Junk
+                | Fault::Bounce(_)
+                | Fault::Blackhole(_)
+                | Fault::Hold(_)
+                | Fault::RefuseContent(_)
+                | Fault::CloseAfterDot(_),
                 _,
             ) => self.gate.set(state.active.clone()),
+            (Fault::Alter, on) => {
+                fs::write(self.layout.body_checks(), if on { ALTERING } else { "" })?;
+                state.postfix.reload()?;
+            }
         }
         Ok(())
     }
@@ -257,7 +303,11 @@ impl Provider {
     /// All processes of both servers.
     pub fn processes(&self) -> Vec<ProcessId> {
         let state = self.state();
-        [state.postfix.processes(), state.dovecot.processes()].concat()
+        let helpers = [
+            self.postgrey.as_ref().map(Postgrey::processes).unwrap_or_default(),
+            self.opendkim.as_ref().map(OpenDkim::processes).unwrap_or_default(),
+        ];
+        [state.postfix.processes(), state.dovecot.processes(), helpers.concat()].concat()
     }
 
     /// The folders whose deliveries are watched.

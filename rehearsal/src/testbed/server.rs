@@ -56,6 +56,23 @@ impl Server {
         })
     }
 
+    /// Waits until this port takes connections, where it is the client who speaks first.
+    pub(crate) fn wait_until_it_listens(&self, port: SocketAddr) -> Result<()> {
+        let up = patience::until(&format!("{port} to be listened on"), START, || {
+            let second = Duration::from_secs(1);
+            if TcpStream::connect_timeout(&port, second).is_ok() {
+                Some(true)
+            } else {
+                (!self.root.is_alive()).then_some(false)
+            }
+        });
+        if !matches!(up, Ok(true)) {
+            let words = fs::read_to_string(&self.log).unwrap_or_default();
+            bail!("nobody listens on {port}; {} has:\n{words}", self.log.display());
+        }
+        Ok(())
+    }
+
     /// Our child, the ancestor of the rest.
     pub(crate) fn root(&self) -> ProcessId {
         self.root

@@ -1,31 +1,38 @@
 //! The agent with mail servers of many makes: everything their protocols allow, tried as a user would with
 //! `mailsonar-agent check`, and a table of it in `docs/interoperability.md`.
 
+#![allow(clippy::print_stdout, reason = "figures, for whoever runs it with --nocapture")]
+
+mod agent;
 mod checks;
+mod greylisting;
+mod held;
+mod outcomes;
+mod signatures;
 mod table;
+
+use std::thread;
 
 use mailsonar_rehearsal::foreign::{Keeper, Taker, World};
 use mailsonar_rehearsal::testbed::{Options, Testbed};
 
 use checks::{Doors, Tried, try_all};
 
-/// Servers of both kinds, each pair in a world of its own; no two worlds at once.
+/// Servers of both kinds, each pair in a world of its own, all at once.
 #[test]
 fn every_server_is_spoken_to_and_the_table_is_true() {
-    let bed = Testbed::start(&Options::default()).expect("the testbed starts");
-    let mut tried = vec![try_all(["Postfix", "Dovecot"], &Doors::of_testbed(&bed))];
-    drop(bed);
-    for (taker, keeper, names) in [
-        (Taker::Exim, Keeper::Courier, ["Exim", "Courier"]),
-        (Taker::Exim, Keeper::Cyrus, ["Exim", "Cyrus"]),
-        (Taker::OpenSmtpd, Keeper::Courier, ["OpenSMTPD", "Courier"]),
-    ] {
-        let world = World::start(taker, keeper).expect("the servers start");
-        // Debian 12's OpenSMTPD fails every handshake, with any client: its key process is at odds with
-        // the OpenSSL it was built anew for
-        let smtp_tls = taker != Taker::OpenSmtpd;
-        tried.push(try_all(names, &Doors::of_world(&world, smtp_tls)));
-    }
+    let tried: Vec<Tried> = thread::scope(|scope| {
+        let pairs = [
+            scope.spawn(|| {
+                let bed = Testbed::start(&Options::default()).expect("the testbed starts");
+                try_all(["Postfix", "Dovecot"], &Doors::of_testbed(&bed))
+            }),
+            scope.spawn(|| with(Taker::Exim, Keeper::Courier, ["Exim", "Courier"])),
+            scope.spawn(|| with(Taker::Exim, Keeper::Cyrus, ["Exim", "Cyrus"])),
+            scope.spawn(|| with(Taker::OpenSmtpd, Keeper::Courier, ["OpenSMTPD", "Courier"])),
+        ];
+        pairs.into_iter().map(|pair| pair.join().expect("it is tried")).collect()
+    });
     for Tried { names, rows } in &tried {
         for row in rows {
             assert_eq!(
@@ -35,5 +42,13 @@ fn every_server_is_spoken_to_and_the_table_is_true() {
             );
         }
     }
-    table::compare(&tried);
+    table::compare("Servers", &table::matrix(&tried));
+}
+
+fn with(taker: Taker, keeper: Keeper, names: [&'static str; 2]) -> Tried {
+    let world = World::start(taker, keeper).expect("the servers start");
+    // Debian 12's OpenSMTPD fails every handshake, with any client: its key process is at odds with
+    // the OpenSSL it was built anew for
+    let smtp_tls = taker != Taker::OpenSmtpd;
+    try_all(names, &Doors::of_world(&world, smtp_tls))
 }

@@ -1,28 +1,37 @@
-//! The table in `docs/interoperability.md`, made from the run.
+//! The tables in `docs/interoperability.md`, made from the runs: each test has a section of its own.
 
 use std::fmt::Write as _;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use crate::checks::Tried;
 
-/// Compares it with what was found; `MAILSONAR_WRITE_DOCS=1` writes it anew.
-pub(crate) fn compare(tried: &[Tried]) {
+/// Tests that end at the same time write one after the other.
+static PAGE: Mutex<()> = Mutex::new(());
+
+/// Compares a section with what was found; `MAILSONAR_WRITE_DOCS=1` writes it anew.
+pub(crate) fn compare(title: &str, made: &str) {
+    let _alone = PAGE.lock().unwrap_or_else(PoisonError::into_inner);
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/interoperability.md");
-    let made = page(tried);
+    let page = std::fs::read_to_string(&path).expect("the page");
+    let head = format!("\n## {title}\n\n");
+    let (before, rest) = page.split_once(&head).unwrap_or_else(|| panic!("no section {title:?} in the page"));
+    let end = rest.find("\n## ").unwrap_or(rest.len());
     if std::env::var_os("MAILSONAR_WRITE_DOCS").is_some() {
-        std::fs::write(&path, &made).expect("written");
+        std::fs::write(&path, format!("{before}{head}{made}{}", &rest[end..])).expect("written");
+        return;
     }
-    let kept = std::fs::read_to_string(&path).unwrap_or_default();
     assert!(
-        kept == made,
-        "docs/interoperability.md is not what was found; see {} and write it anew with MAILSONAR_WRITE_DOCS=1:\n{made}",
+        &rest[..end] == made,
+        "{}: the section {title:?} is not what was found; write it anew with MAILSONAR_WRITE_DOCS=1:\n{made}",
         path.display()
     );
 }
 
-fn page(tried: &[Tried]) -> String {
+/// The matrix of servers.
+pub(crate) fn matrix(tried: &[Tried]) -> String {
     let mut text = String::from(
-        "# Interoperability\n\nWhat the agent meets at real servers, as Debian 12 has them. This page is made and checked by\n`cargo test -p mailsonar-rehearsal --test interop`, which starts each pair, sends by each door with\n`mailsonar-agent check`, and reads the verdict.\n\n",
+        "Each pair is started, mail is sent by each door with `mailsonar-agent check`, and the verdict read.\n\n",
     );
     let heads: Vec<String> = tried.iter().map(|t| t.names.join(", ")).collect();
     writeln!(text, "| | {} |", heads.join(" | ")).expect("a string takes all");
