@@ -2,14 +2,12 @@
 //!
 //! Knows no thread and no queue: it works on whoever calls it.
 
-use std::borrow::Borrow;
 use std::fmt::Display;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use rusqlite::{Connection, MAIN_DB};
 use tokio::sync::oneshot;
 
-use crate::DeskError;
+use crate::{Book, DeskError};
 
 /// A piece of work on its way through the queue.
 pub(crate) enum Work<S> {
@@ -66,7 +64,7 @@ where
 }
 
 /// Does what waits, in its order. Jobs that follow each other share one transaction.
-pub(crate) fn perform<S: Borrow<Connection>>(state: &mut S, waiting: Vec<Work<S>>) {
+pub(crate) fn perform<S: Book>(state: &mut S, waiting: Vec<Work<S>>) {
     let mut group = Vec::new();
     for work in waiting {
         match work {
@@ -82,7 +80,7 @@ pub(crate) fn perform<S: Borrow<Connection>>(state: &mut S, waiting: Vec<Work<S>
 }
 
 /// Does a group of jobs in one transaction, then tells each how it ended.
-fn commit<S: Borrow<Connection>>(state: &S, mut group: Vec<Box<dyn Job<S>>>) {
+fn commit<S: Book>(state: &S, mut group: Vec<Box<dyn Job<S>>>) {
     if group.is_empty() {
         return;
     }
@@ -92,34 +90,30 @@ fn commit<S: Borrow<Connection>>(state: &S, mut group: Vec<Box<dyn Job<S>>>) {
     }
 }
 
-fn together<S: Borrow<Connection>>(state: &S, group: &mut [Box<dyn Job<S>>]) -> Result<(), DeskError> {
-    let connection: &Connection = state.borrow();
-    // A writer takes its turn at once: a transaction that only later finds it cannot write is lost.
-    let begin = if connection.is_readonly(MAIN_DB)? { "BEGIN" } else { "BEGIN IMMEDIATE" };
-    connection.execute_batch(begin)?;
+fn together<S: Book>(state: &S, group: &mut [Box<dyn Job<S>>]) -> Result<(), DeskError> {
+    state.begin()?;
     let done = group.iter_mut().try_for_each(|job| apart(state, job.as_mut()));
-    let done = done.and_then(|()| Ok(connection.execute_batch("COMMIT")?));
-    if done.is_err() && !connection.is_autocommit() {
-        // If this fails too, the next BEGIN says so.
-        connection.execute_batch("ROLLBACK").ok();
+    let done = done.and_then(|()| state.say("COMMIT"));
+    if done.is_err() && state.is_in_transaction() {
+        // If this fails too, the next one to begin says so.
+        state.say("ROLLBACK").ok();
     }
     done
 }
 
 /// Does one job so that it can be undone alone.
-fn apart<S: Borrow<Connection>>(state: &S, job: &mut dyn Job<S>) -> Result<(), DeskError> {
-    let connection: &Connection = state.borrow();
-    connection.execute_batch("SAVEPOINT job")?;
+fn apart<S: Book>(state: &S, job: &mut dyn Job<S>) -> Result<(), DeskError> {
+    state.say("SAVEPOINT job")?;
     // A job that panics must not take the clerk along.
     let worked = catch_unwind(AssertUnwindSafe(|| job.work(state)));
     let worked = worked.unwrap_or_else(|_| Err("it panicked".into()));
-    if connection.is_autocommit() {
-        // A full disk makes SQLite undo the whole transaction, savepoints and all.
+    if !state.is_in_transaction() {
+        // A full disk makes SQLite undo the whole transaction, savepoints and all; a server that is gone does too.
         let words = worked.err().unwrap_or_else(|| "it went on as if nothing had happened".into());
         return Err(DeskError::Undone(words));
     }
     if worked.is_err() {
-        connection.execute_batch("ROLLBACK TO job")?;
+        state.say("ROLLBACK TO job")?;
     }
-    Ok(connection.execute_batch("RELEASE job")?)
+    state.say("RELEASE job")
 }

@@ -8,6 +8,14 @@ pub enum DeskError {
     /// The database refused.
     #[error("database: {0}")]
     Database(Arc<rusqlite::Error>),
+    /// Another engine than SQLite refused, or is out of reach.
+    #[error("{words}")]
+    Engine {
+        /// What it said.
+        words: String,
+        /// Whether connecting anew could help.
+        gone: bool,
+    },
     /// What the job found cannot be read: a row written by something else.
     #[error("unreadable row: {0}")]
     Unreadable(String),

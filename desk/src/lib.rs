@@ -8,17 +8,18 @@
 //! [`Desk::inline`] works at once on the caller instead: under simulated time that makes a run
 //! repeatable, since no thread's speed decides what comes first. The jobs are the same.
 //!
-//! Whoever has more than a connection gives the desk a value that borrows as one: see [`Desk`].
+//! Whoever has more than a connection gives the desk a value that borrows as one: see [`Desk`]; whoever
+//! has another engine, a [`Book`] of its own.
 //! A second desk over a read-only connection to the same file answers long questions while the first
 //! one writes.
 //!
 //! Knows SQLite; knows no table.
 
+mod book;
 mod clerk;
 mod error;
 mod file;
 
-use std::borrow::Borrow;
 use std::fmt::Display;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -26,6 +27,7 @@ use rusqlite::Connection;
 use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::sync::oneshot;
 
+pub use book::Book;
 use clerk::{Task, Work, perform};
 pub use error::DeskError;
 pub use file::{is_sound, keep_plans, open, set_aside};
@@ -68,7 +70,7 @@ impl<S> std::fmt::Debug for Desk<S> {
     }
 }
 
-impl<S: Borrow<Connection> + Send + 'static> Desk<S> {
+impl<S: Book + Send + 'static> Desk<S> {
     /// A desk whose clerk is a thread named `name`.
     pub fn threaded(state: S, name: &str) -> std::io::Result<Self> {
         let (sender, receiver) = mpsc::channel(QUEUE);
@@ -143,7 +145,7 @@ impl<S: Borrow<Connection> + Send + 'static> Desk<S> {
     }
 }
 
-fn clerk<S: Borrow<Connection>>(mut state: S, mut waiting: mpsc::Receiver<Work<S>>) {
+fn clerk<S: Book>(mut state: S, mut waiting: mpsc::Receiver<Work<S>>) {
     let mut taken = Vec::new();
     while waiting.blocking_recv_many(&mut taken, GROUP) > 0 {
         perform(&mut state, std::mem::take(&mut taken));

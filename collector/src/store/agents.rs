@@ -2,8 +2,8 @@
 
 use jiff::{SignedDuration, Timestamp};
 use mailsonar_protocol::{AgentHealth, AgentName, Region, RouteCard, Text};
-use rusqlite::{OptionalExtension, Row, params};
 
+use super::engine::{Row, params};
 use super::{Store, StoreError, time, us, word};
 
 /// How many of the newest readings the clock offset is taken from.
@@ -51,11 +51,11 @@ impl Store {
     /// Keeps what an agent says of itself. Returns the agent as it is now, and what it had said before.
     pub fn hear(&self, hello: Hello) -> Result<(Agent, Option<Agent>), StoreError> {
         let before = self.agent(&hello.name)?;
-        let readings: Option<String> = self
-            .connection
-            .prepare_cached("SELECT offsets FROM agents WHERE name = ?1")?
-            .query_row([hello.name.as_str()], |row| row.get(0))
-            .optional()?;
+        let readings: Option<String> = self.engine.first(
+            "SELECT offsets FROM agents WHERE name = ?1",
+            params![hello.name.as_str()],
+            |row| row.get(0),
+        )?;
         let mut readings: Vec<i64> = match readings {
             Some(json) => serde_json::from_str(&json)?,
             None => Vec::new(),
@@ -73,15 +73,13 @@ impl Store {
                 .unwrap_or_default(),
             health: hello.health,
         };
-        self.connection
-            .prepare_cached(
-                "INSERT INTO agents (name, region, software, heard_at, offset_us, offsets, routes, health)
+        self.engine.execute(
+            "INSERT INTO agents (name, region, software, heard_at, offset_us, offsets, routes, health)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
                  ON CONFLICT (name) DO UPDATE SET region = excluded.region, software = excluded.software,
                      heard_at = excluded.heard_at, offset_us = excluded.offset_us,
                      offsets = excluded.offsets, routes = excluded.routes, health = excluded.health",
-            )?
-            .execute(params![
+            params![
                 agent.name.as_str(),
                 agent.region.as_str(),
                 agent.software.as_str(),
@@ -90,26 +88,19 @@ impl Store {
                 serde_json::to_string(&readings)?,
                 serde_json::to_string(&agent.routes)?,
                 serde_json::to_string(&agent.health)?,
-            ])?;
+            ],
+        )?;
         Ok((agent, before))
     }
 
     /// One agent, if it ever spoke.
     pub fn agent(&self, name: &AgentName) -> Result<Option<Agent>, StoreError> {
-        let mut statement = self.connection.prepare_cached(&format!("{SELECT} WHERE name = ?1"))?;
-        let mut rows = statement.query([name.as_str()])?;
-        rows.next()?.map(read).transpose()
+        self.engine.first(&format!("{SELECT} WHERE name = ?1"), params![name.as_str()], read)
     }
 
     /// Every agent that ever spoke, by name.
     pub fn agents(&self) -> Result<Vec<Agent>, StoreError> {
-        let mut statement = self.connection.prepare_cached(&format!("{SELECT} ORDER BY name"))?;
-        let mut rows = statement.query([])?;
-        let mut agents = Vec::new();
-        while let Some(row) = rows.next()? {
-            agents.push(read(row)?);
-        }
-        Ok(agents)
+        self.engine.rows(&format!("{SELECT} ORDER BY name"), &[], read)
     }
 }
 
@@ -117,13 +108,13 @@ const SELECT: &str = "SELECT name, region, software, heard_at, offset_us, routes
 
 fn read(row: &Row<'_>) -> Result<Agent, StoreError> {
     Ok(Agent {
-        name: word(&row.get::<_, String>(0)?)?,
-        region: word(&row.get::<_, String>(1)?)?,
-        software: Text::from(row.get::<_, String>(2)?),
+        name: word(&row.get::<String>(0)?)?,
+        region: word(&row.get::<String>(1)?)?,
+        software: Text::from(row.get::<String>(2)?),
         heard_at: time(row.get(3)?),
         offset: SignedDuration::from_micros(row.get(4)?),
-        routes: serde_json::from_str(&row.get::<_, String>(5)?)?,
-        health: serde_json::from_str(&row.get::<_, String>(6)?)?,
+        routes: serde_json::from_str(&row.get::<String>(5)?)?,
+        health: serde_json::from_str(&row.get::<String>(6)?)?,
     })
 }
 

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 use mailsonar_protocol::{AgentName, ProbeId, Region, RouteCard, Text};
-use rusqlite::{Row, params};
 
+use super::engine::{Row, params};
 use super::recent::LaneKey;
 use super::{Agent, Store, StoreError, time, us, word};
 use crate::evaluate::{AgentFacts, Facts, Lane, Leg, Mail, Sample, ShutMailbox, Standing, Subject};
@@ -91,18 +91,17 @@ impl Store {
     }
 
     fn under_way(&self) -> Result<UnderWay, StoreError> {
-        let mut statement = self.connection.prepare_cached(&format!(
+        let sql = format!(
             "SELECT {SAMPLE}, agent, service, route FROM probes WHERE outcome = 'in_flight'
              ORDER BY started_at DESC, id DESC LIMIT {UNDER_WAY}"
-        ))?;
-        let mut rows = statement.query([])?;
+        );
         let mut under_way = UnderWay::new();
-        while let Some(row) = rows.next()? {
-            let name = |at: usize| row.get::<_, String>(at);
-            let lane = (word(&name(SAMPLE_WIDTH)?)?, word(&name(SAMPLE_WIDTH + 1)?)?);
-            let lane = (lane.0, lane.1, word(&name(SAMPLE_WIDTH + 2)?)?);
+        self.engine.each(&sql, &[], |row| {
+            let name = |at: usize| row.get::<&str>(SAMPLE_WIDTH + at);
+            let lane = (word(name(0)?)?, word(name(1)?)?, word(name(2)?)?);
             under_way.entry(lane).or_default().push(sample(row)?);
-        }
+            Ok::<_, StoreError>(())
+        })?;
         Ok(under_way)
     }
 
@@ -125,28 +124,28 @@ impl Store {
             Leg::Receive => ["inbound", "loop"],
             Leg::Monitoring | Leg::Budget => return Ok(Vec::new()),
         };
-        let which = if probe.is_some() { "id = ?7 AND" } else { "?7 IS NULL AND" };
-        let mut statement = self.connection.prepare_cached(&format!(
+        let which = if probe.is_some() { "id = ?7 AND" } else { "CAST(?7 AS TEXT) IS NULL AND" };
+        let sql = format!(
             "SELECT started_at, COALESCE(accepted_at, started_at), visible_at, id FROM probes
              WHERE {which} service = ?1 AND started_at >= ?2 AND direction IN (?3, ?4) AND accepted = 1
                  AND outcome NOT IN ('bounced', 'refused', 'deferred')
                  AND (visible_at IS NULL OR outcome = 'late' OR visible_at - accepted_at > ?5)
              ORDER BY started_at DESC, id DESC LIMIT ?6"
-        ))?;
+        );
         let (from, slow) = (us(since), i64::try_from(SLOW.as_micros()).unwrap_or(i64::MAX));
         let [this, or_this] = directions;
-        let rows = statement.query_map(
+        self.engine.rows(
+            &sql,
             params![subject.service.as_str(), from, this, or_this, slow, SLOW_MAIL, probe],
             |row| {
                 let mail = Mail {
                     started_at: time(row.get(0)?),
                     accepted_at: time(row.get(1)?),
-                    visible_at: row.get::<_, Option<i64>>(2)?.map(time),
+                    visible_at: row.get::<Option<i64>>(2)?.map(time),
                 };
                 Ok((row.get(3)?, mail))
             },
-        )?;
-        Ok(rows.collect::<Result<_, _>>()?)
+        )
     }
 
     fn agent_facts(
@@ -216,17 +215,15 @@ impl Store {
 
     /// A lane's newest concluded probes, the newest first.
     fn concluded(&self, (agent, service, route): &LaneKey, limit: u32) -> Result<Vec<Sample>, StoreError> {
-        let mut statement = self.connection.prepare_cached(&format!(
-            "SELECT {SAMPLE} FROM probes
+        self.engine.rows(
+            &format!(
+                "SELECT {SAMPLE} FROM probes
              WHERE agent = ?1 AND service = ?2 AND route = ?3 AND outcome <> 'in_flight'
              ORDER BY started_at DESC, id DESC LIMIT ?4"
-        ))?;
-        let mut rows = statement.query(params![agent.as_str(), service.as_str(), route.as_str(), limit])?;
-        let mut samples = Vec::new();
-        while let Some(row) = rows.next()? {
-            samples.push(sample(row)?);
-        }
-        Ok(samples)
+            ),
+            params![agent.as_str(), service.as_str(), route.as_str(), limit],
+            sample,
+        )
     }
 }
 
@@ -245,17 +242,17 @@ const SAMPLE: &str = "id, started_at, outcome, stage, class, accepted, reason, p
 const SAMPLE_WIDTH: usize = 13;
 
 fn sample(row: &Row<'_>) -> Result<Sample, StoreError> {
-    let optional = |at: usize| row.get::<_, Option<String>>(at);
-    let when = |at: usize| Ok::<_, StoreError>(row.get::<_, Option<i64>>(at)?.map(time));
+    let optional = |at: usize| row.get::<Option<String>>(at);
+    let when = |at: usize| Ok::<_, StoreError>(row.get::<Option<i64>>(at)?.map(time));
     Ok(Sample {
-        probe: word::<ProbeId>(&row.get::<_, String>(0)?)?,
+        probe: word::<ProbeId>(&row.get::<String>(0)?)?,
         started_at: time(row.get(1)?),
-        outcome: word(&row.get::<_, String>(2)?)?,
+        outcome: word(&row.get::<String>(2)?)?,
         stage: optional(3)?.as_deref().map(word).transpose()?,
         class: optional(4)?.as_deref().map(word).transpose()?,
-        accepted: row.get::<_, i64>(5)? != 0,
-        reason: Text::from(row.get::<_, String>(6)?),
-        peer: Text::from(row.get::<_, String>(7)?),
+        accepted: row.get::<i64>(5)? != 0,
+        reason: Text::from(row.get::<String>(6)?),
+        peer: Text::from(row.get::<String>(7)?),
         accepted_at: when(8)?,
         visible_at: when(9)?,
         deferred_at: when(10)?,

@@ -6,11 +6,11 @@ use std::str::FromStr;
 
 use jiff::{SignedDuration, Timestamp};
 use mailsonar_protocol::{ServiceName, Time};
-use rusqlite::params;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Store, StoreError, time, us, word};
+use super::engine::{Row, params};
+use super::{Store, StoreError, document, time, us, word};
 use crate::evaluate::{Blame, EvidenceSummary, Leg, OpenIncident, Reason, Regions, Standing, Subject};
 use crate::incident::{Backlog, Clocks, Failover, Moment, MomentKind};
 
@@ -132,17 +132,15 @@ impl Incident {
 impl Store {
     /// Writes an incident, new or changed.
     pub fn put_incident(&self, incident: &Incident) -> Result<(), StoreError> {
-        self.connection
-            .prepare_cached(
-                "INSERT INTO incidents (id, service, leg, state, started_at, opened_at, resolved_at,
+        self.engine.execute(
+            "INSERT INTO incidents (id, service, leg, state, started_at, opened_at, resolved_at,
                      settled_until, document, missing)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
                  ON CONFLICT (id) DO UPDATE SET state = excluded.state, resolved_at = excluded.resolved_at,
                      settled_until = excluded.settled_until, document = excluded.document,
                      missing = excluded.missing",
-            )?
-            .execute(params![
-                incident.id,
+            params![
+                &incident.id,
                 incident.service.as_str(),
                 incident.leg.as_str(),
                 incident.state.as_str(),
@@ -152,44 +150,34 @@ impl Store {
                 incident.settled_until.map(us),
                 serde_json::to_string(incident)?,
                 incident.backlog.missing,
-            ])?;
+            ],
+        )?;
         Ok(())
     }
 
     /// One incident.
     pub fn incident(&self, id: &str) -> Result<Option<Incident>, StoreError> {
-        let mut statement = self.connection.prepare_cached("SELECT document FROM incidents WHERE id = ?1")?;
-        let mut rows = statement.query([id])?;
-        let Some(row) = rows.next()? else { return Ok(None) };
-        Ok(Some(serde_json::from_str(&row.get::<_, String>(0)?)?))
+        self.engine.first("SELECT document FROM incidents WHERE id = ?1", params![id], document)
     }
 
     /// Incidents, newest first, no more than `limit`.
     pub fn incidents(&self, state: Option<IncidentState>, limit: u32) -> Result<Vec<Incident>, StoreError> {
-        let mut statement = self.connection.prepare_cached(
+        self.engine.rows(
             "SELECT document FROM incidents WHERE (?1 IS NULL OR state = ?1)
              ORDER BY opened_at DESC, id DESC LIMIT ?2",
-        )?;
-        let mut rows = statement.query(params![state.map(IncidentState::as_str), limit])?;
-        let mut incidents = Vec::new();
-        while let Some(row) = rows.next()? {
-            incidents.push(serde_json::from_str(&row.get::<_, String>(0)?)?);
-        }
-        Ok(incidents)
+            params![state.map(IncidentState::as_str), limit],
+            document,
+        )
     }
 
     /// Resolved incidents whose mail has not all arrived, the newest few.
     pub fn incidents_missing_mail(&self) -> Result<Vec<Incident>, StoreError> {
-        let mut statement = self.connection.prepare_cached(
+        self.engine.rows(
             "SELECT document FROM incidents WHERE missing > 0 AND state = 'resolved'
              ORDER BY opened_at DESC LIMIT 20",
-        )?;
-        let mut rows = statement.query([])?;
-        let mut incidents = Vec::new();
-        while let Some(row) = rows.next()? {
-            incidents.push(serde_json::from_str(&row.get::<_, String>(0)?)?);
-        }
-        Ok(incidents)
+            &[],
+            document,
+        )
     }
 
     /// A service's incidents that were open then or later.
@@ -198,31 +186,25 @@ impl Store {
         service: &ServiceName,
         since: Timestamp,
     ) -> Result<Vec<Incident>, StoreError> {
-        let mut statement = self.connection.prepare_cached(
+        self.engine.rows(
             "SELECT document FROM incidents
              WHERE service = ?1 AND (resolved_at IS NULL OR resolved_at >= ?2) ORDER BY opened_at, id",
-        )?;
-        let mut rows = statement.query(params![service.as_str(), us(since)])?;
-        let mut incidents = Vec::new();
-        while let Some(row) = rows.next()? {
-            incidents.push(serde_json::from_str(&row.get::<_, String>(0)?)?);
-        }
-        Ok(incidents)
+            params![service.as_str(), us(since)],
+            document,
+        )
     }
 
     /// What was decided so far, and how restlessly within the hour before `now`.
     pub fn standing(&self, now: Timestamp) -> Result<Standing, StoreError> {
         let mut standing = Standing::default();
-        let mut statement = self.connection.prepare_cached(
+        let settled = self.engine.rows(
             "SELECT service, leg, MAX(settled_until) FROM incidents WHERE state = 'resolved'
              GROUP BY service, leg",
+            &[],
+            |row| Ok((subject(row)?, row.get::<Option<i64>>(2)?.map(time))),
         )?;
-        let mut rows = statement.query([])?;
-        while let Some(row) = rows.next()? {
-            let subject =
-                Subject { service: word(&row.get::<_, String>(0)?)?, leg: word(&row.get::<_, String>(1)?)? };
-            let settled: Option<i64> = row.get(2)?;
-            standing.subjects.entry(subject).or_default().settled_until = settled.map(time);
+        for (subject, settled) in settled {
+            standing.subjects.entry(subject).or_default().settled_until = settled;
         }
         self.count_changes(&mut standing, now.saturating_sub(SignedDuration::from_hours(1)))?;
         for incident in self.incidents(Some(IncidentState::Open), u32::MAX)? {
@@ -248,17 +230,21 @@ impl Store {
         since: Result<Timestamp, jiff::Error>,
     ) -> Result<(), StoreError> {
         let since = since.map_or(i64::MIN, us);
-        let mut statement = self.connection.prepare_cached(
+        let changes = self.engine.rows(
             "SELECT service, leg, SUM(CASE WHEN opened_at > ?1 THEN 1 ELSE 0 END)
                  + SUM(CASE WHEN resolved_at > ?1 THEN 1 ELSE 0 END) FROM incidents
              WHERE opened_at > ?1 OR resolved_at > ?1 GROUP BY service, leg",
+            params![since],
+            |row| Ok((subject(row)?, row.get::<u32>(2)?)),
         )?;
-        let mut rows = statement.query([since])?;
-        while let Some(row) = rows.next()? {
-            let subject =
-                Subject { service: word(&row.get::<_, String>(0)?)?, leg: word(&row.get::<_, String>(1)?)? };
-            standing.subjects.entry(subject).or_default().changes = row.get::<_, u32>(2)? as usize;
+        for (subject, changes) in changes {
+            standing.subjects.entry(subject).or_default().changes = changes as usize;
         }
         Ok(())
     }
+}
+
+/// What an incident is about, from the first two columns of a row.
+fn subject(row: &Row<'_>) -> Result<Subject, StoreError> {
+    Ok(Subject { service: word(row.get(0)?)?, leg: word(row.get(1)?)? })
 }

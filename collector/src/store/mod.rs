@@ -1,12 +1,13 @@
 //! The collector's only durable state: agents, probes, incidents, and the pages owed to notifiers.
 //!
-//! [`Store`] is synchronous and knows one engine, SQLite. Its statements are kept portable, since a
-//! second engine will come. What calls it, and when a transaction begins and ends, is the
+//! [`Store`] is synchronous and has one of two engines, SQLite or PostgreSQL; its statements are written
+//! once, for both (see `engine/dialect.rs`). What calls it, and when a transaction begins and ends, is the
 //! [`Desks`]' business. It knows no HTTP, no clock, and decides nothing about mail.
 
 mod agents;
 mod anchors;
 mod desks;
+mod engine;
 mod facts;
 mod incidents;
 mod mark;
@@ -21,18 +22,19 @@ mod statement;
 mod sweep;
 mod tally;
 
-use std::borrow::Borrow;
 use std::path::{Path, PathBuf};
 
+use engine::{Access, Engine, Row, params};
 use jiff::Timestamp;
-use mailsonar_desk::DeskError;
+use mailsonar_desk::{Book, DeskError};
 use mailsonar_settings::Duration;
 use recent::Recent;
-use rusqlite::{Connection, ErrorCode, OpenFlags};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 pub use agents::{Agent, Hello};
 pub use desks::{Desks, Failure};
+pub use engine::Address;
 pub use incidents::{Incident, IncidentState, Resolution};
 pub use mark::Mark;
 pub use outbox::{Due, LastPage, Owed};
@@ -96,25 +98,11 @@ impl StoreError {
     }
 }
 
-impl From<rusqlite::Error> for StoreError {
-    fn from(error: rusqlite::Error) -> Self {
-        Self::from(&error)
-    }
-}
-
-impl From<&rusqlite::Error> for StoreError {
-    fn from(error: &rusqlite::Error) -> Self {
-        use ErrorCode::{CannotOpen, NotADatabase, ReadOnly, SystemIoFailure};
-        let reopen =
-            matches!(error.sqlite_error_code(), Some(SystemIoFailure | CannotOpen | ReadOnly | NotADatabase));
-        Self { words: error.to_string(), reopen }
-    }
-}
-
 impl From<DeskError> for StoreError {
     fn from(error: DeskError) -> Self {
         match error {
             DeskError::Database(error) => Self::from(&*error),
+            DeskError::Engine { words, gone } => Self { words, reopen: gone },
             error => Self::new(error.to_string()),
         }
     }
@@ -129,117 +117,115 @@ impl From<serde_json::Error> for StoreError {
 /// One open database.
 #[derive(Debug)]
 pub struct Store {
-    connection: Connection,
-    path: Option<PathBuf>,
-    read_only: bool,
+    engine: Engine,
     recent: Recent,
 }
 
-impl Borrow<Connection> for Store {
-    fn borrow(&self) -> &Connection {
-        &self.connection
+impl Book for Store {
+    fn begin(&self) -> Result<(), DeskError> {
+        self.engine.begin()
+    }
+
+    fn say(&self, statement: &str) -> Result<(), DeskError> {
+        let said = self.engine.say(statement);
+        if said.is_err() || statement == "ROLLBACK" {
+            // What was read may have been lost before it was committed.
+            self.recent.forget();
+        }
+        said
+    }
+
+    fn is_in_transaction(&self) -> bool {
+        self.engine.is_in_transaction()
     }
 }
 
 impl Store {
     /// Opens (or makes) the database file and brings its schema up to date.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let connection = mailsonar_desk::open(path).map_err(|error| {
-            StoreError::new(format!(
-                "{} cannot be opened: {error}; check that it is a database of the collector's, or that its \
-                 directory is there and can be written",
-                path.display()
-            ))
-        })?;
-        let store =
-            Self { connection, path: Some(path.to_owned()), read_only: false, recent: Recent::default() };
-        store.prepare()?;
-        Ok(store)
+        Self::of(Engine::file(path)?)
+    }
+
+    /// Connects to a PostgreSQL server and brings the schema there up to date.
+    pub fn connect(address: &Address) -> Result<Self, StoreError> {
+        Self::of(Engine::server(address)?)
     }
 
     /// A database that lives and dies with this value.
     pub fn in_memory() -> Result<Self, StoreError> {
-        let store = Self {
-            connection: Connection::open_in_memory()?,
-            path: None,
-            read_only: false,
-            recent: Recent::default(),
-        };
+        Self::of(Engine::memory()?)
+    }
+
+    fn of(engine: Engine) -> Result<Self, StoreError> {
+        let store = Self { engine, recent: Recent::default() };
         store.prepare()?;
         Ok(store)
     }
 
-    /// One more connection to the same file, for reading; none to a store in memory.
+    /// One more connection to the same database, for reading; none to a store in memory.
     fn reader(&self) -> Result<Option<Self>, StoreError> {
-        let Some(path) = self.path.clone() else { return Ok(None) };
-        let connection = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-        connection.busy_timeout(std::time::Duration::from_secs(5))?;
-        mailsonar_desk::keep_plans(&connection)?;
-        Ok(Some(Self { connection, path: Some(path), read_only: true, recent: Recent::default() }))
+        Ok(self.engine.reader()?.map(|engine| Self { engine, recent: Recent::default() }))
     }
 
     /// Caps the file at so many pages of 4 KiB, as a full disk would; `None` lifts the cap.
     pub fn cap_pages(&self, pages: Option<u32>) -> Result<(), StoreError> {
-        let pages = pages.unwrap_or(1_073_741_823);
-        self.connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))?;
-        Ok(())
+        self.engine.cap_pages(pages)
     }
 
+    /// Lets the schema grow, one migration in each transaction. Where several programs start at once, each
+    /// does what is left to do when its turn comes.
     fn prepare(&self) -> Result<(), StoreError> {
-        let c = &self.connection;
-        mailsonar_desk::keep_plans(c)?;
-        // SQLite's own measure of a page cache, 2 MB: batches are wider than an agent's rows.
-        c.execute_batch("PRAGMA foreign_keys = ON; PRAGMA cache_size = -2000;")?;
-        let version: usize = c.pragma_query_value(None, "user_version", |row| row.get::<_, u32>(0))? as usize;
-        if version > MIGRATIONS.len() {
-            return Err(StoreError::new(format!(
-                "it was written by a newer mailsonar-collector (schema {version}, this one knows {}); \
-                 run that version, or point [store] path at another file",
-                MIGRATIONS.len()
-            )));
-        }
-        for (at, migration) in MIGRATIONS.iter().enumerate().skip(version) {
-            c.execute_batch(&format!("BEGIN IMMEDIATE; {migration}; PRAGMA user_version = {};", at + 1))?;
-            if at + 1 == SHEETS_SINCE {
-                self.fill_sheets()?;
+        while self.engine.version()? != MIGRATIONS.len() {
+            self.engine.begin()?;
+            let version = self.engine.version()?;
+            if version > MIGRATIONS.len() {
+                return Err(StoreError::new(format!(
+                    "it was written by a newer mailsonar-collector (schema {version}, this one knows {}); \
+                     run that version, or point [store] at another database",
+                    MIGRATIONS.len()
+                )));
             }
-            c.execute_batch("COMMIT;")?;
+            if let Some(migration) = MIGRATIONS.get(version) {
+                self.engine.migrate(migration, version + 1)?;
+                if version + 1 == SHEETS_SINCE {
+                    self.fill_sheets()?;
+                }
+            }
+            self.engine.say("COMMIT")?;
         }
         Ok(())
     }
 
     /// Finds out whether rows that need space can be written, by writing and removing one. Opens the
-    /// file anew first if that could help (which is all there is to do for a reader). Outside any
+    /// database anew first if that could help (which is all there is to do for a reader). Outside any
     /// transaction.
     fn try_space(&mut self, trouble: &StoreError) -> Result<(), StoreError> {
         // What was read may have been lost before it was committed.
         self.recent.forget();
-        if let (true, Some(path)) = (trouble.reopen, self.path.clone()) {
-            *self = match self.reader()? {
-                Some(reader) if self.read_only => reader,
-                _ => Self::open(&path)?,
-            };
+        let is_reader = self.engine.access() == Access::Read;
+        if trouble.reopen {
+            self.engine.reopen()?;
+            if !is_reader {
+                self.prepare()?;
+            }
         }
-        if self.read_only {
+        if is_reader {
             return Ok(());
         }
-        let c = &self.connection;
         let filler = "-".repeat(SPACE);
-        c.execute(
-            "INSERT INTO scratch (id, body) VALUES (1, ?1) ON CONFLICT (id) DO UPDATE SET body = ?1",
-            [filler],
+        self.engine.execute(
+            "INSERT INTO scratch (id, body) VALUES (1, ?1) ON CONFLICT (id) DO UPDATE SET body = excluded.body",
+            params![filler],
         )?;
-        c.execute("DELETE FROM scratch", [])?;
+        self.engine.execute("DELETE FROM scratch", &[])?;
         Ok(())
     }
-}
 
-impl Store {
     /// Writes something, so that it is known that the store takes what is written.
     pub fn mark_alive(&self) -> Result<(), StoreError> {
-        self.connection.execute(
+        self.engine.execute(
             "INSERT INTO scratch (id, body) VALUES (2, '') ON CONFLICT (id) DO UPDATE SET body = ''",
-            [],
+            &[],
         )?;
         Ok(())
     }
@@ -258,4 +244,9 @@ fn time(us: i64) -> Timestamp {
 /// A word or name from the tables.
 fn word<T: std::str::FromStr>(text: &str) -> Result<T, StoreError> {
     text.parse().map_err(|_| StoreError::new(format!("{text:?} in it is not a word of this version")))
+}
+
+/// The JSON document in the first column of a row.
+fn document<T: DeserializeOwned>(row: &Row<'_>) -> Result<T, StoreError> {
+    Ok(serde_json::from_str(row.get(0)?)?)
 }

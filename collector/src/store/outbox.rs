@@ -1,9 +1,9 @@
 //! Pages that are owed to notifiers, until they are delivered.
 
 use jiff::Timestamp;
-use rusqlite::{OptionalExtension, Row, params};
 
-use super::{Incident, IncidentState, Store, StoreError, time, us};
+use super::engine::{Row, params};
+use super::{Incident, IncidentState, Store, StoreError, document, time, us};
 use crate::notify::{Page, Status};
 
 /// A page to be owed from now on.
@@ -67,58 +67,53 @@ const STANDING: &str = "SELECT outbox.body, incidents.document FROM outbox
 impl Store {
     /// Owes a page from now on. One that is owed or was sent already is left as it is.
     pub fn owe(&self, owed: &Owed, now: Timestamp) -> Result<(), StoreError> {
-        self.connection
-            .prepare_cached(
-                "INSERT INTO outbox (id, incident, notifier, place, state, created_at, attempts, refusals,
+        self.engine.execute(
+            "INSERT INTO outbox (id, incident, notifier, place, state, created_at, attempts, refusals,
                      next_attempt_at, last_result, body)
                  VALUES (?1, ?2, ?3, ?4, 'pending', ?5, 0, 0, ?5, '', ?6) ON CONFLICT DO NOTHING",
-            )?
-            .execute(params![owed.id, owed.incident, owed.notifier, owed.place, us(now), owed.body])?;
+            params![&owed.id, &owed.incident, &owed.notifier, owed.place, us(now), &owed.body],
+        )?;
         Ok(())
     }
 
     /// The notifiers that were owed the trigger of an incident, and so are owed its resolve.
     pub fn notifiers_of(&self, incident: &str) -> Result<Vec<String>, StoreError> {
-        let mut statement = self.connection.prepare_cached(
+        self.engine.rows(
             "SELECT notifier FROM outbox WHERE incident = ?1 AND place = 1 ORDER BY notifier",
-        )?;
-        let rows = statement.query_map([incident], |row| row.get(0))?;
-        Ok(rows.collect::<Result<_, _>>()?)
+            params![incident],
+            |row| row.get(0),
+        )
     }
 
     /// The page of an incident that a notifier was owed last, if any.
     pub fn last_page(&self, incident: &str, notifier: &str) -> Result<Option<LastPage>, StoreError> {
-        let mut statement = self.connection.prepare_cached(
+        self.engine.first(
             "SELECT place, done_at FROM outbox WHERE incident = ?1 AND notifier = ?2
              ORDER BY place DESC LIMIT 1",
-        )?;
-        let found = statement.query_row([incident, notifier], |row| {
-            Ok(LastPage { place: row.get(0)?, done_at: row.get::<_, Option<i64>>(1)?.map(time) })
-        });
-        Ok(found.optional()?)
+            params![incident, notifier],
+            |row| Ok(LastPage { place: row.get(0)?, done_at: row.get::<Option<i64>>(1)?.map(time) }),
+        )
     }
 
     /// Whether a page is or was owed.
     pub fn has_page(&self, id: &str) -> Result<bool, StoreError> {
-        Ok(self.connection.prepare_cached("SELECT 1 FROM outbox WHERE id = ?1")?.exists([id])?)
+        self.engine.exists("SELECT 1 FROM outbox WHERE id = ?1", params![id])
     }
 
     /// The pages that a notifier is to be tried with next, now or later, the earliest first.
     pub fn next_due(&self, notifier: &str, most: u32) -> Result<Vec<Due>, StoreError> {
-        let mut statement = self.connection.prepare_cached(SELECT)?;
-        let rows = statement.query_map(params![notifier, most], read)?;
-        Ok(rows.collect::<Result<_, _>>()?)
+        self.engine.rows(SELECT, params![notifier, most], read)
     }
 
     /// What a notifier was told and still stands: of each open incident the newest page it took, with
     /// what the incident says now; and the resolves that were delivered since `since`.
     pub fn standing_pages(&self, notifier: &str, since: Timestamp) -> Result<Vec<Page>, StoreError> {
-        let mut statement = self.connection.prepare_cached(STANDING)?;
-        let mut rows = statement.query(params![notifier, us(since)])?;
+        let rows = self.engine.rows(STANDING, params![notifier, us(since)], |row| {
+            let (page, incident): (Page, Incident) = (document(row)?, serde_json::from_str(row.get(1)?)?);
+            Ok((page, incident))
+        })?;
         let mut pages = Vec::new();
-        while let Some(row) = rows.next()? {
-            let mut page: Page = serde_json::from_str(&row.get::<_, String>(0)?)?;
-            let incident: Incident = serde_json::from_str(&row.get::<_, String>(1)?)?;
+        for (mut page, incident) in rows {
             match (incident.state, page.status) {
                 (_, Status::Resolve) => {}
                 (IncidentState::Open, _) => page.summary = incident.summary,
@@ -135,46 +130,44 @@ impl Store {
         let sql = "SELECT 1 FROM outbox WHERE state = 'pending' AND place = 1 AND created_at < ?1
                        AND NOT EXISTS (SELECT 1 FROM outbox AS other WHERE other.incident = outbox.incident
                            AND other.state = 'delivered')";
-        Ok(self.connection.prepare_cached(sql)?.exists([us(since)])?)
+        self.engine.exists(sql, params![us(since)])
     }
 
     /// A page was delivered, or is given up.
     pub fn settle(&self, id: &str, delivered: bool, result: &str, now: Timestamp) -> Result<(), StoreError> {
         let state = if delivered { "delivered" } else { "given_up" };
-        self.connection
-            .prepare_cached(
-                "UPDATE outbox SET state = ?2, done_at = ?3, last_result = ?4, attempts = attempts + 1
+        self.engine.execute(
+            "UPDATE outbox SET state = ?2, done_at = ?3, last_result = ?4, attempts = attempts + 1
                  WHERE id = ?1",
-            )?
-            .execute(params![id, state, us(now), result])?;
+            params![id, state, us(now), result],
+        )?;
         Ok(())
     }
 
     /// A page was not delivered, and is to be tried again.
     pub fn postpone(&self, due: &Due, result: &str, next_attempt_at: Timestamp) -> Result<(), StoreError> {
-        self.connection
-            .prepare_cached(
-                "UPDATE outbox SET attempts = ?2, refusals = ?3, next_attempt_at = ?4, last_result = ?5
+        self.engine.execute(
+            "UPDATE outbox SET attempts = ?2, refusals = ?3, next_attempt_at = ?4, last_result = ?5
                  WHERE id = ?1",
-            )?
-            .execute(params![due.owed.id, due.attempts, due.refusals, us(next_attempt_at), result])?;
+            params![&due.owed.id, due.attempts, due.refusals, us(next_attempt_at), result],
+        )?;
         Ok(())
     }
 
     /// Gives up the pages owed to notifiers that are configured no more. Returns their names.
     pub fn abandon_all_but(&self, notifiers: &[String], now: Timestamp) -> Result<Vec<String>, StoreError> {
-        let mut statement =
-            self.connection.prepare_cached("SELECT DISTINCT notifier FROM outbox WHERE state = 'pending'")?;
-        let owed = statement.query_map([], |row| row.get(0))?.collect::<Result<Vec<String>, _>>()?;
+        let owed: Vec<String> =
+            self.engine.rows("SELECT DISTINCT notifier FROM outbox WHERE state = 'pending'", &[], |row| {
+                row.get(0)
+            })?;
         let gone: Vec<String> = owed.into_iter().filter(|name| !notifiers.contains(name)).collect();
         for name in &gone {
-            self.connection
-                .prepare_cached(
-                    "UPDATE outbox SET state = 'given_up', done_at = ?2,
+            self.engine.execute(
+                "UPDATE outbox SET state = 'given_up', done_at = ?2,
                          last_result = 'this notifier is configured no more'
                      WHERE state = 'pending' AND notifier = ?1",
-                )?
-                .execute(params![name, us(now)])?;
+                params![name, us(now)],
+            )?;
         }
         Ok(gone)
     }
@@ -182,11 +175,11 @@ impl Store {
     /// How many pages are owed.
     pub fn owed(&self) -> Result<i64, StoreError> {
         let sql = "SELECT COUNT(*) FROM outbox WHERE state = 'pending'";
-        Ok(self.connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?)
+        Ok(self.engine.first(sql, &[], |row| row.get(0))?.unwrap_or(0))
     }
 }
 
-fn read(row: &Row<'_>) -> rusqlite::Result<Due> {
+fn read(row: &Row<'_>) -> Result<Due, StoreError> {
     Ok(Due {
         owed: Owed {
             id: row.get(0)?,

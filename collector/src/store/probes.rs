@@ -4,8 +4,8 @@ use jiff::{SignedDuration, Timestamp};
 use mailsonar_protocol::{
     AgentName, Direction, Outcome, ProbeId, Record, Region, RouteName, ServiceName, Text,
 };
-use rusqlite::{OptionalExtension, Row, ToSql, params};
 
+use super::engine::{Row, Value, params};
 use super::{Agent, Store, StoreError, time, us, word};
 
 /// What became of a record that came in.
@@ -93,11 +93,11 @@ impl Store {
         record: &Record,
     ) -> Result<Merged, StoreError> {
         let id = record.probe.to_string();
-        let known: Option<(String, u32, String, i64, String)> = self
-            .connection
-            .prepare_cached("SELECT agent, revision, record, offset_us, region FROM probes WHERE id = ?1")?
-            .query_row([&id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)))
-            .optional()?;
+        let known: Option<(String, u32, String, i64, String)> = self.engine.first(
+            "SELECT agent, revision, record, offset_us, region FROM probes WHERE id = ?1",
+            params![&id],
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)),
+        )?;
         let mut first_offset = agent.offset;
         let mut before: Option<(Box<Record>, String)> = None;
         if let Some((owner, revision, stored, offset, region)) = known {
@@ -129,9 +129,8 @@ impl Store {
         let peer = record.peer.as_ref().map_or("", |peer| peer.host.as_str());
         let address = record.peer.as_ref().and_then(|peer| peer.address).map(|address| address.to_string());
         let deferred_at = record.handover.deferrals.first().map(|deferral| ours(deferral.at, first_offset));
-        self.connection
-            .prepare_cached(
-                "INSERT INTO probes (id, revision, agent, region, service, route, direction, outcome, stage,
+        self.engine.execute(
+            "INSERT INTO probes (id, revision, agent, region, service, route, direction, outcome, stage,
                      class, reason, peer, accepted, offset_us, started_at, due_at, visible_at, received_at,
                      record, accepted_at, deferred_at, address, site)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19,
@@ -144,8 +143,7 @@ impl Store {
                      visible_at = excluded.visible_at, received_at = excluded.received_at,
                      record = excluded.record, accepted_at = excluded.accepted_at,
                      deferred_at = excluded.deferred_at, address = excluded.address, site = excluded.site",
-            )?
-            .execute(params![
+            params![
                 id,
                 record.revision,
                 agent.name.as_str(),
@@ -169,29 +167,28 @@ impl Store {
                 deferred_at,
                 address,
                 site(record),
-            ])?;
+            ],
+        )?;
         Ok(())
     }
 
     /// One probe.
     pub fn probe(&self, id: ProbeId) -> Result<Option<StoredProbe>, StoreError> {
-        let mut statement = self.connection.prepare_cached(&format!("{SELECT} WHERE id = ?1"))?;
-        let mut rows = statement.query([id.to_string()])?;
-        rows.next()?.map(read).transpose()
+        self.engine.first(&format!("{SELECT} WHERE id = ?1"), params![id.to_string()], read)
     }
 
     /// Probes, newest first.
     pub fn probes(&self, query: &ProbeQuery) -> Result<Vec<StoredProbe>, StoreError> {
         let mut conditions = vec!["1 = 1".to_owned()];
-        let mut values: Vec<Box<dyn ToSql>> = Vec::new();
-        let mut and = |condition: &str, value: Option<Box<dyn ToSql>>| {
-            if let Some(value) = value {
+        let mut values: Vec<Value<'_>> = Vec::new();
+        let mut and = |condition: &str, value: Value<'static>| {
+            if value != Value::Null {
                 values.push(value);
                 conditions.push(format!("{condition} ?{}", values.len()));
             }
         };
-        let text = |text: Option<&str>| text.map(|text| Box::new(text.to_owned()) as Box<dyn ToSql>);
-        let micros = |time: Option<Timestamp>| time.map(|time| Box::new(us(time)) as Box<dyn ToSql>);
+        let text = |text: Option<&str>| Value::from(text.map(str::to_owned));
+        let micros = |time: Option<Timestamp>| Value::from(time.map(us));
         let after = query.after;
         and("service =", text(query.service.as_ref().map(ServiceName::as_str)));
         and("route =", text(query.route.as_ref().map(RouteName::as_str)));
@@ -200,40 +197,35 @@ impl Store {
         and("started_at >=", micros(query.since));
         and("started_at <=", micros(after.map(|after| after.started_at)));
         if let Some(Cursor { started_at, probe }) = after {
-            values.extend([Box::new(us(started_at)) as Box<dyn ToSql>, Box::new(probe.to_string())]);
+            values.extend([Value::from(us(started_at)), Value::from(probe.to_string())]);
             conditions.push(format!("(started_at < ?{} OR id < ?{})", values.len() - 1, values.len()));
         }
+        values.push(Value::from(query.limit));
         let sql = format!(
-            "{SELECT} WHERE {} ORDER BY started_at DESC, id DESC LIMIT {}",
+            "{SELECT} WHERE {} ORDER BY started_at DESC, id DESC LIMIT ?{}",
             conditions.join(" AND "),
-            query.limit
+            values.len()
         );
-        let mut statement = self.connection.prepare(&sql)?;
-        let mut rows = statement.query(rusqlite::params_from_iter(values))?;
-        let mut probes = Vec::new();
-        while let Some(row) = rows.next()? {
-            probes.push(read(row)?);
-        }
-        Ok(probes)
+        self.engine.rows(&sql, &values, read)
     }
 
     /// What is under way, by lane.
     pub fn in_flight(&self) -> Result<Vec<InFlight>, StoreError> {
-        let mut statement = self.connection.prepare_cached(
+        self.engine.rows(
             "SELECT service, route, direction, region, COUNT(*), MIN(started_at) FROM probes
              WHERE outcome = 'in_flight' GROUP BY service, route, direction, region",
-        )?;
-        let rows = statement.query_map([], |row| {
-            Ok(InFlight {
-                service: row.get(0)?,
-                route: row.get(1)?,
-                direction: row.get(2)?,
-                region: row.get(3)?,
-                count: row.get(4)?,
-                oldest: time(row.get(5)?),
-            })
-        })?;
-        Ok(rows.collect::<Result<_, _>>()?)
+            &[],
+            |row| {
+                Ok(InFlight {
+                    service: row.get(0)?,
+                    route: row.get(1)?,
+                    direction: row.get(2)?,
+                    region: row.get(3)?,
+                    count: row.get(4)?,
+                    oldest: time(row.get(5)?),
+                })
+            },
+        )
     }
 
     /// When a message of this lane was last seen to arrive.
@@ -244,17 +236,13 @@ impl Store {
         route: &RouteName,
         direction: Direction,
     ) -> Result<Option<Timestamp>, StoreError> {
-        let found: Option<i64> = self
-            .connection
-            .prepare_cached(
-                "SELECT visible_at FROM probes WHERE agent = ?1 AND service = ?2 AND route = ?3
+        let found: Option<i64> = self.engine.first(
+            "SELECT visible_at FROM probes WHERE agent = ?1 AND service = ?2 AND route = ?3
                  AND direction = ?4 AND visible_at IS NOT NULL
                  ORDER BY started_at DESC LIMIT 1",
-            )?
-            .query_row([agent.as_str(), service.as_str(), route.as_str(), direction.as_str()], |row| {
-                row.get(0)
-            })
-            .optional()?;
+            params![agent.as_str(), service.as_str(), route.as_str(), direction.as_str()],
+            |row| row.get(0),
+        )?;
         Ok(found.map(time))
     }
 }
@@ -270,11 +258,11 @@ pub(super) const SELECT: &str =
 
 pub(super) fn read(row: &Row<'_>) -> Result<StoredProbe, StoreError> {
     Ok(StoredProbe {
-        agent: word(&row.get::<_, String>(0)?)?,
-        region: word(&row.get::<_, String>(1)?)?,
+        agent: word(&row.get::<String>(0)?)?,
+        region: word(&row.get::<String>(1)?)?,
         started_at: time(row.get(2)?),
         received_at: time(row.get(3)?),
         offset: SignedDuration::from_micros(row.get(4)?),
-        record: serde_json::from_str(&row.get::<_, String>(5)?)?,
+        record: serde_json::from_str(&row.get::<String>(5)?)?,
     })
 }

@@ -4,8 +4,8 @@
 
 use jiff::{SignedDuration, Timestamp};
 use mailsonar_protocol::{AgentName, Direction, Door, Record, Region, RouteName, ServiceName};
-use rusqlite::{OptionalExtension, Row, params};
 
+use super::engine::{Row, params};
 use super::mark::{self, HOUR_US, Mark};
 use super::{Store, StoreError, time, us, word};
 
@@ -87,24 +87,20 @@ impl Store {
         let (direction, door) = (record.direction.as_str(), record.door.as_str());
         let of_lane =
             params![service, hour, key.agent.as_str(), route, key.region, direction, door, reference];
-        let found: Option<Vec<u8>> = self
-            .connection
-            .prepare_cached(
-                "SELECT body FROM sheets WHERE service = ?1 AND hour = ?2 AND agent = ?3 AND route = ?4
+        let found: Option<Vec<u8>> = self.engine.first(
+            "SELECT body FROM sheets WHERE service = ?1 AND hour = ?2 AND agent = ?3 AND route = ?4
                      AND region = ?5 AND direction = ?6 AND door = ?7 AND reference = ?8",
-            )?
-            .query_row(of_lane, |row| row.get(0))
-            .optional()?;
+            of_lane,
+            |row| Ok(row.get::<&[u8]>(0)?.to_vec()),
+        )?;
         let mut body = found.unwrap_or_default();
         change(&mut body);
-        self.connection
-            .prepare_cached(
-                "INSERT INTO sheets (service, hour, agent, route, region, direction, door, reference, body)
+        self.engine.execute(
+            "INSERT INTO sheets (service, hour, agent, route, region, direction, door, reference, body)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
                  ON CONFLICT (service, hour, agent, route, region, direction, door, reference)
                      DO UPDATE SET body = excluded.body",
-            )?
-            .execute(params![
+            params![
                 service,
                 hour,
                 key.agent.as_str(),
@@ -113,8 +109,9 @@ impl Store {
                 direction,
                 door,
                 reference,
-                body
-            ])?;
+                body.as_slice()
+            ],
+        )?;
         Ok(())
     }
 
@@ -125,52 +122,53 @@ impl Store {
         query: &SheetQuery,
         mut each: impl FnMut(Sheet) -> Result<(), E>,
     ) -> Result<(), E> {
-        let of =
-            if query.service.is_some() { "service = ?3" } else { "direction = 'control' AND ?3 IS NULL" };
+        let of = if query.service.is_some() {
+            "service = ?3"
+        } else {
+            "direction = 'control' AND CAST(?3 AS TEXT) IS NULL"
+        };
         let sql = format!(
             "SELECT service, hour, agent, region, route, direction, door, reference, body FROM sheets
              WHERE hour BETWEEN ?1 AND ?2 AND {of} ORDER BY hour, service, agent, route, region, direction,
                  door, reference"
         );
         let (from, until) = (us(query.from), us(query.until));
-        let mut statement = self.connection.prepare_cached(&sql).map_err(StoreError::from)?;
         let service = query.service.as_ref().map(ServiceName::as_str);
         let hours = params![from.div_euclid(HOUR_US), until.div_euclid(HOUR_US), service];
-        let mut rows = statement.query(hours).map_err(StoreError::from)?;
-        while let Some(row) = rows.next().map_err(StoreError::from)? {
+        self.engine.each(&sql, hours, |row| {
             let mut sheet = read(row)?;
             sheet.marks.retain(|mark| (query.from..query.until).contains(&mark.started_at));
-            if !sheet.marks.is_empty() {
-                each(sheet)?;
-            }
-        }
-        Ok(())
+            if sheet.marks.is_empty() { Ok(()) } else { each(sheet) }
+        })
     }
 
     /// Makes every sheet anew from the probes: what a store of an earlier version needs once.
     pub(super) fn fill_sheets(&self) -> Result<(), StoreError> {
-        let mut statement = self.connection.prepare("SELECT agent, region, offset_us, record FROM probes")?;
-        let mut rows = statement.query([])?;
-        while let Some(row) = rows.next()? {
-            let (agent, region): (String, String) = (row.get(0)?, row.get(1)?);
-            let record: Record = serde_json::from_str(&row.get::<_, String>(3)?)?;
-            self.mark_down(
-                &word(&agent)?,
-                SignedDuration::from_micros(row.get(2)?),
-                None,
-                (&record, &region),
+        let mut last = String::new();
+        loop {
+            let probes = self.engine.rows(
+                "SELECT id, agent, region, offset_us, record FROM probes WHERE id > ?1 ORDER BY id LIMIT 500",
+                params![&last],
+                |row| {
+                    let record: Record = serde_json::from_str(row.get(4)?)?;
+                    let (agent, region): (AgentName, String) = (word(row.get(1)?)?, row.get(2)?);
+                    Ok((row.get::<String>(0)?, agent, region, row.get(3)?, record))
+                },
             )?;
+            let Some((id, ..)) = probes.last() else { return Ok(()) };
+            last.clone_from(id);
+            for (_, agent, region, offset, record) in &probes {
+                self.mark_down(agent, SignedDuration::from_micros(*offset), None, (record, region))?;
+            }
         }
-        Ok(())
     }
 }
 
 fn read(row: &Row<'_>) -> Result<Sheet, StoreError> {
-    let text = |at: usize| row.get_ref(at).map(|value| value.as_str().unwrap_or(""));
+    let text = |at: usize| row.get::<&str>(at);
     let hour: i64 = row.get(1)?;
     let reference = text(7)?;
-    let body = row.get_ref(8)?.as_blob().unwrap_or(&[]);
-    let marks = mark::read(hour, body).ok_or_else(|| {
+    let marks = mark::read(hour, row.get(8)?).ok_or_else(|| {
         let at = time(hour.saturating_mul(HOUR_US));
         StoreError::new(format!("the sheet of the hour {at} cannot be read"))
     })?;

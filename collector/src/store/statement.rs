@@ -2,12 +2,12 @@
 
 use jiff::Timestamp;
 use mailsonar_protocol::{ServiceName, Time};
-use rusqlite::{OptionalExtension, params};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::engine::params;
 use super::probes::{self, SELECT};
-use super::{Incident, Store, StoreError, StoredProbe, time, us, word};
+use super::{Incident, Store, StoreError, StoredProbe, document, time, us, word};
 use crate::statement::Issued;
 
 /// A statement that was issued, in short.
@@ -36,16 +36,12 @@ impl Store {
         from: Timestamp,
         until: Timestamp,
     ) -> Result<Vec<Incident>, StoreError> {
-        let mut statement = self.connection.prepare_cached(
+        self.engine.rows(
             "SELECT document FROM incidents WHERE service = ?1 AND started_at < ?3
                  AND (resolved_at IS NULL OR resolved_at > ?2) ORDER BY started_at, id",
-        )?;
-        let mut rows = statement.query(params![service.as_str(), us(from), us(until)])?;
-        let mut incidents = Vec::new();
-        while let Some(row) = rows.next()? {
-            incidents.push(serde_json::from_str(&row.get::<_, String>(0)?)?);
-        }
-        Ok(incidents)
+            params![service.as_str(), us(from), us(until)],
+            document,
+        )
     }
 
     /// The first probes of a service in a span that did not turn out well, no more than `limit`.
@@ -56,16 +52,14 @@ impl Store {
         until: Timestamp,
         limit: u32,
     ) -> Result<Vec<StoredProbe>, StoreError> {
-        let mut statement = self.connection.prepare_cached(&format!(
-            "{SELECT} WHERE service = ?1 AND started_at >= ?2 AND started_at < ?3
+        self.engine.rows(
+            &format!(
+                "{SELECT} WHERE service = ?1 AND started_at >= ?2 AND started_at < ?3
                  AND outcome NOT IN ('delivered', 'in_flight') ORDER BY started_at, id LIMIT ?4"
-        ))?;
-        let mut rows = statement.query(params![service.as_str(), us(from), us(until), limit])?;
-        let mut found = Vec::new();
-        while let Some(row) = rows.next()? {
-            found.push(probes::read(row)?);
-        }
-        Ok(found)
+            ),
+            params![service.as_str(), us(from), us(until), limit],
+            probes::read,
+        )
     }
 
     /// Hands over every probe of a service (of all control routes, if none is named) that started in a
@@ -79,17 +73,12 @@ impl Store {
         let of = if service.is_some() {
             "service = ?3 AND direction <> 'control'"
         } else {
-            "direction = 'control' AND ?3 IS NULL"
+            "direction = 'control' AND CAST(?3 AS TEXT) IS NULL"
         };
         let sql =
             format!("{SELECT} WHERE {of} AND started_at >= ?1 AND started_at < ?2 ORDER BY started_at, id");
-        let mut statement = self.connection.prepare_cached(&sql).map_err(StoreError::from)?;
         let span = params![us(from), us(until), service.map(ServiceName::as_str)];
-        let mut rows = statement.query(span).map_err(StoreError::from)?;
-        while let Some(row) = rows.next().map_err(StoreError::from)? {
-            each(probes::read(row)?)?;
-        }
-        Ok(())
+        self.engine.each(&sql, span, |row| each(probes::read(row)?))
     }
 
     /// How many probes of a service that started in a span had news since.
@@ -99,33 +88,31 @@ impl Store {
         (from, until): (Timestamp, Timestamp),
         since: Timestamp,
     ) -> Result<u64, StoreError> {
-        let count: i64 = self
-            .connection
-            .prepare_cached(
-                "SELECT COUNT(*) FROM probes WHERE service = ?1 AND started_at >= ?2 AND started_at < ?3
+        let count: Option<i64> = self.engine.first(
+            "SELECT COUNT(*) FROM probes WHERE service = ?1 AND started_at >= ?2 AND started_at < ?3
                      AND received_at > ?4",
-            )?
-            .query_row(params![service.as_str(), us(from), us(until), us(since)], |row| row.get(0))?;
-        Ok(u64::try_from(count).unwrap_or(0))
+            params![service.as_str(), us(from), us(until), us(since)],
+            |row| row.get(0),
+        )?;
+        Ok(count.and_then(|count| u64::try_from(count).ok()).unwrap_or(0))
     }
 
     /// Writes a revision of a statement. What was issued is never written over.
     pub fn put_statement(&self, issued: &Issued) -> Result<(), StoreError> {
         let statement = &issued.statement;
-        self.connection
-            .prepare_cached(
-                "INSERT INTO statements (contract, service, period, revision, issued_at, sha256, document)
+        self.engine.execute(
+            "INSERT INTO statements (contract, service, period, revision, issued_at, sha256, document)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-            )?
-            .execute(params![
-                statement.contract.name,
+            params![
+                &statement.contract.name,
                 statement.service.as_str(),
-                statement.span.period,
+                &statement.span.period,
                 issued.revision,
                 us(issued.issued_at),
-                issued.sha256,
+                &issued.sha256,
                 serde_json::to_string(issued)?,
-            ])?;
+            ],
+        )?;
         Ok(())
     }
 
@@ -137,35 +124,30 @@ impl Store {
         period: &str,
         revision: Option<u32>,
     ) -> Result<Option<Issued>, StoreError> {
-        let found: Option<String> = self
-            .connection
-            .prepare_cached(
-                "SELECT document FROM statements WHERE contract = ?1 AND service = ?2 AND period = ?3
+        self.engine.first(
+            "SELECT document FROM statements WHERE contract = ?1 AND service = ?2 AND period = ?3
                      AND (?4 IS NULL OR revision = ?4) ORDER BY revision DESC LIMIT 1",
-            )?
-            .query_row(params![contract, service.as_str(), period, revision], |row| row.get(0))
-            .optional()?;
-        found.map(|document| Ok(serde_json::from_str(&document)?)).transpose()
+            params![contract, service.as_str(), period, revision],
+            document,
+        )
     }
 
     /// What was issued, the newest period first, no more than `limit`.
     pub fn statements(&self, limit: u32) -> Result<Vec<StatementLine>, StoreError> {
-        let mut statement = self.connection.prepare_cached(
+        self.engine.rows(
             "SELECT contract, service, period, revision, issued_at, sha256 FROM statements
              ORDER BY period DESC, contract, service, revision DESC LIMIT ?1",
-        )?;
-        let mut rows = statement.query([limit])?;
-        let mut lines = Vec::new();
-        while let Some(row) = rows.next()? {
-            lines.push(StatementLine {
-                contract: row.get(0)?,
-                service: word(&row.get::<_, String>(1)?)?,
-                period: row.get(2)?,
-                revision: row.get(3)?,
-                issued_at: time(row.get(4)?),
-                sha256: row.get(5)?,
-            });
-        }
-        Ok(lines)
+            params![limit],
+            |row| {
+                Ok(StatementLine {
+                    contract: row.get(0)?,
+                    service: word(&row.get::<String>(1)?)?,
+                    period: row.get(2)?,
+                    revision: row.get(3)?,
+                    issued_at: time(row.get(4)?),
+                    sha256: row.get(5)?,
+                })
+            },
+        )
     }
 }

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use super::engine::params;
 use super::mark::HOUR_US;
 use super::{Store, StoreError, us};
 
@@ -26,7 +27,7 @@ impl Store {
             "DELETE FROM days WHERE (service, day) IN (SELECT service, day FROM days WHERE day < ?1 LIMIT ?2)",
             "DELETE FROM silences WHERE id IN (SELECT id FROM silences WHERE ends_at < ?1 LIMIT ?2)",
         ] {
-            let gone = self.connection.prepare_cached(sql)?.execute((horizon, SLICE))?;
+            let gone = self.engine.execute(sql, params![horizon, SLICE])?;
             full |= gone >= SLICE as usize;
             removed += gone;
         }
@@ -34,10 +35,10 @@ impl Store {
             self.recent.forget();
         }
         // Sheets go by the hour, the oldest first, once the whole of it is too old.
-        let gone = self
-            .connection
-            .prepare_cached("DELETE FROM sheets WHERE hour = (SELECT MIN(hour) FROM sheets) AND hour < ?1")?
-            .execute([horizon.div_euclid(HOUR_US)])?;
+        let gone = self.engine.execute(
+            "DELETE FROM sheets WHERE hour = (SELECT MIN(hour) FROM sheets) AND hour < ?1",
+            params![horizon.div_euclid(HOUR_US)],
+        )?;
         Ok(full || gone > 0)
     }
 }

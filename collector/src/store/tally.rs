@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use mailsonar_protocol::{Direction, Outcome, Record, Region, ServiceName};
-use rusqlite::{OptionalExtension, params};
 
+use super::engine::{Row, params};
 use super::sketch::Sketch;
 use super::{Agent, Store, StoreError, time, us, word};
 
@@ -118,13 +118,12 @@ impl Store {
     }
 
     fn add_to_day(&self, service: &str, day: i64, sum: &Sum) -> Result<(), StoreError> {
-        self.connection
-            .prepare_cached(
-                "INSERT INTO days (service, day, probes, failed) VALUES (?1, ?2, ?3, ?4)
+        self.engine.execute(
+            "INSERT INTO days (service, day, probes, failed) VALUES (?1, ?2, ?3, ?4)
                  ON CONFLICT (service, day) DO UPDATE SET probes = days.probes + excluded.probes,
                      failed = days.failed + excluded.failed",
-            )?
-            .execute(params![service, day, sum.probes, sum.failed])?;
+            params![service, day, sum.probes, sum.failed],
+        )?;
         Ok(())
     }
 
@@ -133,55 +132,42 @@ impl Store {
         (service, region, direction, quarter): (&str, &str, &str, i64),
         sum: Sum,
     ) -> Result<(), StoreError> {
-        let known: Option<String> = self
-            .connection
-            .prepare_cached(
-                "SELECT latencies FROM quarters
+        let known: Option<String> = self.engine.first(
+            "SELECT latencies FROM quarters
                  WHERE service = ?1 AND region = ?2 AND direction = ?3 AND quarter = ?4",
-            )?
-            .query_row(params![service, region, direction, quarter], |row| row.get(0))
-            .optional()?;
+            params![service, region, direction, quarter],
+            |row| row.get(0),
+        )?;
         let mut latencies = sum.latencies;
         if let Some(known) = known {
             latencies.merge(&word::<Sketch>(&known)?);
         }
-        self.connection
-            .prepare_cached(
-                "INSERT INTO quarters (service, region, direction, quarter, probes, failed, latencies)
+        self.engine.execute(
+            "INSERT INTO quarters (service, region, direction, quarter, probes, failed, latencies)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
                  ON CONFLICT (service, region, direction, quarter) DO UPDATE
                  SET probes = quarters.probes + excluded.probes, failed = quarters.failed + excluded.failed,
                      latencies = excluded.latencies",
-            )?
-            .execute(params![
-                service,
-                region,
-                direction,
-                quarter,
-                sum.probes,
-                sum.failed,
-                latencies.to_string()
-            ])?;
+            params![service, region, direction, quarter, sum.probes, sum.failed, latencies.to_string()],
+        )?;
         Ok(())
     }
 
     /// The days since then, of every service or of one.
     pub fn days(&self, service: Option<&ServiceName>, since: Timestamp) -> Result<Vec<Day>, StoreError> {
-        let mut statement = self.connection.prepare_cached(match service {
+        self.engine.rows(
+match service {
             Some(_) => "SELECT service, day, probes, failed FROM days WHERE day >= ?1 AND service = ?2",
-            None => "SELECT service, day, probes, failed FROM days WHERE day >= ?1 AND ?2 IS NULL",
-        })?;
-        let mut rows = statement.query(params![us(since), service.map(ServiceName::as_str)])?;
-        let mut days = Vec::new();
-        while let Some(row) = rows.next()? {
-            days.push(Day {
-                service: word(row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?)?,
+            None => "SELECT service, day, probes, failed FROM days WHERE day >= ?1 AND CAST(?2 AS TEXT) IS NULL",
+        },
+params![us(since), service.map(ServiceName::as_str)],
+|row| Ok(Day {
+                service: word(row.get(0)?)?,
                 day: time(row.get(1)?),
                 probes: count(row.get(2)?),
                 failed: count(row.get(3)?),
-            });
-        }
-        Ok(days)
+            }),
+)
     }
 
     /// The quarters since then: of one service by direction, or of all services together.
@@ -190,46 +176,37 @@ impl Store {
         service: Option<&ServiceName>,
         since: Timestamp,
     ) -> Result<Vec<Quarter>, StoreError> {
-        let mut statement = self.connection.prepare_cached(&format!(
-            "{QUARTERS} WHERE service = ?1 AND quarter >= ?2 ORDER BY region, direction, quarter"
-        ))?;
-        let mut rows = statement.query(params![service.map_or("", ServiceName::as_str), us(since)])?;
-        let mut quarters = Vec::new();
-        while let Some(row) = rows.next()? {
-            quarters.push(quarter(row)?);
-        }
-        Ok(quarters)
+        self.engine.rows(
+            &format!("{QUARTERS} WHERE service = ?1 AND quarter >= ?2 ORDER BY region, direction, quarter"),
+            params![service.map_or("", ServiceName::as_str), us(since)],
+            quarter,
+        )
     }
 
     /// The quarters since then of every service by itself.
     pub fn recent_quarters(&self, since: Timestamp) -> Result<Vec<Quarter>, StoreError> {
-        let mut statement =
-            self.connection.prepare_cached(&format!("{QUARTERS} WHERE quarter >= ?1 AND service <> ''"))?;
-        let mut rows = statement.query([us(since)])?;
-        let mut quarters = Vec::new();
-        while let Some(row) = rows.next()? {
-            quarters.push(quarter(row)?);
-        }
-        Ok(quarters)
+        self.engine.rows(
+            &format!("{QUARTERS} WHERE quarter >= ?1 AND service <> ''"),
+            params![us(since)],
+            quarter,
+        )
     }
 
     /// Forgets one slice of the quarters that are drawn no more. True if there may be more.
     pub fn sweep_quarters(&self, now: Timestamp) -> Result<bool, StoreError> {
-        let gone = self
-            .connection
-            .prepare_cached(
-                "DELETE FROM quarters WHERE (service, region, direction, quarter) IN
+        let gone = self.engine.execute(
+            "DELETE FROM quarters WHERE (service, region, direction, quarter) IN
                      (SELECT service, region, direction, quarter FROM quarters WHERE quarter < ?1 LIMIT ?2)",
-            )?
-            .execute((us(now).saturating_sub(QUARTERS_KEPT_US), SLICE))?;
+            params![us(now).saturating_sub(QUARTERS_KEPT_US), SLICE],
+        )?;
         Ok(gone >= SLICE as usize)
     }
 }
 
 const QUARTERS: &str = "SELECT service, region, direction, quarter, probes, failed, latencies FROM quarters";
 
-fn quarter(row: &rusqlite::Row<'_>) -> Result<Quarter, StoreError> {
-    let text = |at: usize| row.get_ref(at)?.as_str().map_err(rusqlite::Error::from);
+fn quarter(row: &Row<'_>) -> Result<Quarter, StoreError> {
+    let text = |at: usize| row.get::<&str>(at);
     let (service, direction) = (text(0)?, text(2)?);
     Ok(Quarter {
         service: (!service.is_empty()).then(|| word(service)).transpose()?,
