@@ -13,15 +13,34 @@ pub fn next_attempt(schedule: &[SignedDuration], before: usize, now: Timestamp) 
     schedule.get(before).and_then(|wait| now.saturating_add(*wait).ok())
 }
 
-/// Whether a reply looks like greylisting (RFC 6647): it says so, or it is what greylisters answer and says
-/// nothing else.
+/// Words by which greylisters name what they do: postgrey, milter-greylist, sqlgrey, and most others.
+const NAMES: [&str; 6] = ["greylist", "graylist", "grey-list", "gray-list", "grey list", "gray list"];
+
+/// Whole replies, and parts of them, that say it in other words.
+const PHRASES: [&str; 4] = [
+    // greylistd, in Debian's Exim.
+    "is not yet authorized to deliver mail from",
+    // Mimecast: "The sending mail server is subjected to Greylisting".
+    "internal resource temporarily unavailable",
+    "internal resource is temporarily unavailable",
+    "internal resources are temporarily unavailable",
+];
+const REPLIES: [&str; 2] = [
+    // rspamd, whose other rejections for now have words of their own.
+    "4.7.1 try again later",
+    // spamd of OpenBSD.
+    "temporary failure, please try again later.",
+];
+
+/// Whether a reply looks like greylisting (RFC 6647), going by its words. A code alone never says so: "450
+/// 4.7.1" is Postfix's for whatever a policy puts off, and "4.7.500" is how Microsoft slows down.
 pub fn is_greylisting(words: &str) -> bool {
-    let words = words.to_ascii_lowercase();
-    let says_so = ["greylist", "graylist", "grey-list", "gray-list", "grey list", "gray list"];
-    let usual = ["450 4.7.1 ", "451 4.7.1 ", "450-4.7.1 ", "451-4.7.1 "];
+    let lines = words.lines().map(|line| line.get(4..).unwrap_or_default().trim());
+    let text = lines.collect::<Vec<_>>().join(" ").to_ascii_lowercase();
     words.starts_with('4')
-        && (says_so.iter().any(|word| words.contains(word))
-            || usual.iter().any(|code| words.starts_with(code)))
+        && (NAMES.iter().any(|name| text.contains(name))
+            || PHRASES.iter().any(|phrase| text.contains(phrase))
+            || REPLIES.contains(&text.as_str()))
 }
 
 /// How the message was taken after it had been put off: which attempt it was, how long a real sender's mail
@@ -59,19 +78,39 @@ mod tests {
         for words in [
             "450 4.2.0 <p@acme.example>: Recipient address rejected: Greylisted, see http://postgrey.example/",
             "451 4.7.1 Greylisting in action, please come back in 00:04:59",
+            "450 4.7.1 <p@acme.example>: Recipient address rejected: Greylisted by greyfix 0.4.0, try again in 30 seconds.",
+            "450 4.2.0 <p@acme.example>: Recipient address rejected: Greylisted for 300 seconds (see http://isg.example/)",
             "451 4.7.1 Try again later",
-            "450 4.7.1 <p@acme.example>: Recipient address rejected: try later",
+            "451 Temporary failure, please try again later.",
+            "451-192.0.2.1 is not yet authorized to deliver\n451 mail from <a@b.example> to <p@acme.example>. Please try later.",
+            "451 Internal resource temporarily unavailable - https://community.mimecast.example/docs/DOC-1369#451",
+            "451 Internal resources are temporarily unavailable",
             "451 Temporarily GRAYLISTED",
             "421 4.7.1 grey list: come back",
         ] {
             assert!(is_greylisting(words), "{words}");
         }
+        // Exim, Postfix, Microsoft, Google, Yahoo, putting off for other reasons.
         for words in [
             "450 4.2.1 mailbox busy",
             "451 4.7.500 Server busy. Please try again later (AS77712)",
             "452 4.3.1 Insufficient system storage",
             "421 4.3.2 shutting down",
             "451 4.7.10 something",
+            "450 4.7.1 <p@acme.example>: Recipient address rejected: try later",
+            "450 4.7.1 Client host rejected: cannot find your reverse hostname, [192.0.2.1]",
+            "450 4.7.1 <x>: Helo command rejected: Host not found",
+            "450 4.7.25 Client host rejected: cannot find your hostname, [192.0.2.1]",
+            "451 4.7.1 Service unavailable - try again later",
+            "451 4.7.1 Ratelimit \"from\" exceeded",
+            "451 4.7.650 The mail server [192.0.2.1] has been temporarily rate limited due to IP reputation.",
+            "421 4.7.0 Try again later, closing connection. (EHLO) 5b1f17b1804b1 - gsmtp",
+            "421-4.7.0 [192.0.2.1      15] Our system has detected an unusual rate of\n421-4.7.0 unsolicited mail. Try again later\n421 4.7.0 - gsmtp",
+            "450-4.2.1 The user you are trying to contact is receiving mail too quickly.\n450 4.2.1 - gsmtp",
+            "421 4.7.0 [TSS04] Messages from 192.0.2.1 temporarily deferred due to user complaints",
+            "451 Temporary local problem - please try later",
+            "452 4.2.2 The email account that you tried to reach is over quota.",
+            "450 4.3.2 Service currently unavailable",
             "550 5.7.1 greylisting is what we would do to others",
             "",
         ] {

@@ -15,6 +15,7 @@ pub mod adhoc;
 pub mod again;
 pub mod arrival;
 pub mod breaker;
+pub mod canary;
 pub mod casebook;
 mod certificate;
 pub mod chance;

@@ -17,11 +17,13 @@ use lettre::message::dkim::{
     DkimCanonicalization, DkimCanonicalizationType, DkimConfig, DkimSigningAlgorithm, DkimSigningKey,
 };
 use lettre::message::header::{ContentTransferEncoding, ContentType, HeaderName, HeaderValue};
-use lettre::message::{Mailbox, Message, SinglePart};
-use mailsonar_protocol::{AgentName, ProbeId, RouteName};
+use lettre::message::{Mailbox, Message, MultiPart, SinglePart};
+use mailsonar_protocol::{AgentName, Canary, CanaryKind, ProbeId, RouteName};
 use mailsonar_settings::{Problem, Problems};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
+
+use crate::canary;
 
 /// The header that carries the tag.
 pub const TAG_HEADER: &str = "X-Mailsonar-Probe";
@@ -265,6 +267,8 @@ pub struct Envelope {
     pub from: Address,
     /// The recipient's address.
     pub to: Address,
+    /// What is attached, if it is more than plain mail.
+    pub canary: Option<Canary>,
 }
 
 /// Builds the message of a probe: RFC 5322, with CRLF line ends, signed where a key is at hand.
@@ -274,19 +278,25 @@ pub fn compose(tag: &Tag, key: &TagKey, envelope: &Envelope, date: Timestamp, si
     let signed = tag.signed(key);
     let id = format!("<{}.{}@{}>", tag.probe, key.mac(tag), envelope.from.domain());
     let header = |name, value| HeaderValue::new(HeaderName::new_from_ascii_str(name), value);
-    let mut message = Message::builder()
+    let text = SinglePart::builder()
+        .header(ContentType::TEXT_PLAIN)
+        .header(ContentTransferEncoding::SevenBit)
+        .body(body(tag, key));
+    let builder = Message::builder()
         .from(Mailbox::new(Some("Mailsonar".into()), envelope.from.clone()))
         .to(Mailbox::new(None, envelope.to.clone()))
         .subject(format!("Mailsonar probe {}", tag.probe))
         .date(system_time(date))
-        .message_id(Some(id))
-        .singlepart(
-            SinglePart::builder()
-                .header(ContentType::TEXT_PLAIN)
-                .header(ContentTransferEncoding::SevenBit)
-                .body(body(tag, key)),
-        )
-        .expect("sender, recipient and body are there");
+        .message_id(Some(id));
+    let message = match &envelope.canary {
+        None => builder.singlepart(text),
+        Some(canary) => {
+            // The same boundary at each attempt.
+            let parts = MultiPart::mixed().boundary(format!("=_{}", tag.probe.0.simple()));
+            builder.multipart(parts.singlepart(text).singlepart(canary::attachment(canary, tag.probe)))
+        }
+    };
+    let mut message = message.expect("sender, recipient and body are there");
     message.headers_mut().insert_raw(header(TAG_HEADER, signed));
     // RFC 3834: so that nobody's vacation notice answers.
     message.headers_mut().insert_raw(header("Auto-Submitted", "auto-generated".into()));
@@ -323,6 +333,16 @@ pub fn is_intact(raw: &[u8], tag: &Tag, key: &TagKey) -> bool {
     crate::reading::text_of(raw).is_some_and(|text| lines(&text) == lines(&body(tag, key)))
 }
 
+/// The same of a message that may be a canary. Of one that must not arrive it only counts whether it is still
+/// dangerous: a notice that something was cut out is no arrival.
+pub fn is_as_sent(raw: &[u8], tag: &Tag, key: &TagKey, canary: Option<&Canary>) -> bool {
+    match canary {
+        Some(canary) if canary.kind != CanaryKind::Large => canary::is_whole(raw, canary, tag.probe),
+        Some(canary) => is_intact(raw, tag, key) && canary::is_whole(raw, canary, tag.probe),
+        None => is_intact(raw, tag, key),
+    }
+}
+
 /// The value of the tag's header in a block of header fields, unfolded.
 pub fn tag_in(fields: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(fields);
@@ -353,9 +373,14 @@ mod tests {
     }
 
     fn composed(tag: &Tag, key: &TagKey, signers: &[Signer]) -> String {
+        composed_as(None, tag, key, signers)
+    }
+
+    fn composed_as(canary: Option<Canary>, tag: &Tag, key: &TagKey, signers: &[Signer]) -> String {
         let envelope = Envelope {
             from: "probe@a.example".parse().expect("an address"),
             to: "probe@b.example".parse().expect("an address"),
+            canary,
         };
         let bytes = compose(tag, key, &envelope, Timestamp::UNIX_EPOCH, signers);
         String::from_utf8(bytes).expect("ASCII")
@@ -389,6 +414,29 @@ mod tests {
         assert!(!is_intact(format!("{message}-- \r\nScanned by Acme\r\n").as_bytes(), &tag, &key));
         assert!(!is_intact(message.replace("whether", "wether").as_bytes(), &tag, &key));
         assert!(!is_intact(b"", &tag, &key));
+    }
+
+    #[test]
+    fn a_canary_is_a_letter_with_an_attachment_and_the_same_at_each_attempt() {
+        let (tag, key) = (tag(), TagKey::new([1; 32]));
+        for (kind, bytes) in [
+            (CanaryKind::Large, 200_000),
+            (CanaryKind::Large, 10),
+            (CanaryKind::Eicar, 68),
+            (CanaryKind::Gtube, 68),
+        ] {
+            let canary = Canary { kind, bytes, junk_is_caught: false };
+            let message = composed_as(Some(canary), &tag, &key, &[]);
+            assert_eq!(message, composed_as(Some(canary), &tag, &key, &[]));
+            assert!(message.contains("multipart/mixed") && message.lines().all(|line| line.len() < 200));
+            let as_sent = |raw: &str| is_as_sent(raw.as_bytes(), &tag, &key, Some(&canary));
+            assert!(is_intact(message.as_bytes(), &tag, &key) && as_sent(&message), "{kind} {bytes}");
+            // As the watcher fetches it: the beginning only.
+            assert!(as_sent(&message[..message.len().min(64 * 1024)]), "{kind} {bytes}");
+            let (letter, _) = message.rsplit_once("--=_").expect("an end");
+            let (emptied, _) = letter.trim_end().rsplit_once("\r\n\r\n").expect("an attachment");
+            assert!(!as_sent(&format!("{emptied}\r\n\r\nremoved\r\n")), "{kind} {bytes}");
+        }
     }
 
     #[test]

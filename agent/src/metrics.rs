@@ -231,6 +231,7 @@ mod tests {
             reference: None,
             direction: Direction::Loop,
             door: Door::Submission,
+            canary: None,
             from: None,
             to: None,
             interval_us: 60_000_000,

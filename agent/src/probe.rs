@@ -169,6 +169,7 @@ impl Prober {
             route: card.route.clone(),
             direction: card.direction,
             door: card.door,
+            canary: card.canary,
             confirmation,
             scheduled_at,
             started_at: now,
@@ -223,7 +224,8 @@ impl Prober {
         progress: Progress<'_>,
     ) -> Submitted {
         let tag = Tag { probe: record.probe, agent: self.agent.clone(), route: route.name().clone() };
-        let envelope = Envelope { from: route.sender.clone(), to: route.to.address.clone() };
+        let envelope =
+            Envelope { from: route.sender.clone(), to: route.to.address.clone(), canary: route.card.canary };
         // The date of the first attempt: the message is the same at each.
         let age = self.clock.now().duration_since(record.started_at);
         let date = self.clock.civil().saturating_sub(age).unwrap_or(record.started_at);
@@ -243,7 +245,8 @@ impl Prober {
         let sender = return_path::of(&tag, &self.key, &route.sender, &route.bounces);
         let (from, to) = (text(&sender), text(&envelope.to));
         let letter = Letter { from, to, bytes: &bytes };
-        submit::submit(&*self.network, &*self.clock, &target, &letter, &self.limits, progress).await
+        let limits = self.limits.with_time_for(bytes.len());
+        submit::submit(&*self.network, &*self.clock, &target, &letter, &limits, progress).await
     }
 
     async fn find<'a>(&self, record: &Record, route: &'a Route) -> Result<Found<'a>, NotFound> {

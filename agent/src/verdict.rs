@@ -450,6 +450,7 @@ pub(crate) mod tests {
             direction: Direction::Loop,
             door: Door::Submission,
             confirmation: false,
+            canary: None,
             scheduled_at: at(0),
             started_at: at(0),
             due_at: at(DEADLINE),

@@ -319,6 +319,8 @@ fn own_listeners(
         Arc::new(move |change: &Change| metrics.changed(change)),
         Arc::new(move |change: &Change| {
             let first = change.before.as_ref().is_some_and(|before| !before.is_concluded());
+            // A canary that does not arrive is no news to confirm.
+            let first = first && change.after.canary.is_none();
             if let (true, Some(pulse)) = (first, pulses.get(&change.after.route)) {
                 // That it is put off is no verdict, and is worth a second look all the same.
                 let outcome =

@@ -248,6 +248,7 @@ fn batch(agent: usize, records: Vec<Record>, now: Timestamp) -> Result<Batch> {
             reference: None,
             direction: Direction::Loop,
             door: Door::Submission,
+            canary: None,
             from: None,
             to: None,
             interval_us: 60_000_000,
@@ -259,6 +260,7 @@ fn batch(agent: usize, records: Vec<Record>, now: Timestamp) -> Result<Batch> {
         service: "acme".parse()?,
         unreachable_since: None,
         trouble: None,
+        quota: None,
     };
     Ok(Batch {
         protocol: VERSION,
@@ -296,6 +298,7 @@ fn record(number: usize, revised: bool, now: Timestamp) -> Result<Record> {
         direction: Direction::Loop,
         door: Door::Submission,
         confirmation: false,
+        canary: None,
         scheduled_at: started_at,
         started_at,
         due_at: at(300_201),

@@ -124,6 +124,7 @@ fn record(at: Timestamp, minute: i64, lost: bool) -> Result<Record> {
         direction: Direction::Loop,
         door: Door::Submission,
         confirmation: false,
+        canary: None,
         scheduled_at: at,
         started_at: at,
         due_at: at + SignedDuration::from_mins(5),

@@ -437,7 +437,10 @@ impl Inner {
             Some((name.clone(), service.recovery?.signed()))
         };
         let promises = self.config.services.iter().filter_map(recovery).collect();
-        let facts = evaluate::Facts { promises, ..store.facts(&self.agents, watching_since, &standing)? };
+        let paged = self.config.services.iter().filter(|(_, service)| service.filter_open_pages);
+        let filters = paged.map(|(name, _)| name.clone()).collect();
+        let facts =
+            evaluate::Facts { promises, filters, ..store.facts(&self.agents, watching_since, &standing)? };
         let assessment = evaluate::evaluate(&facts, &standing, &self.config.evaluate, now);
         let events = incident::apply(store, &assessment, &self.addressees, now)?;
         self.metrics.duties().set_silenced(&assessment.subjects, &store.silences_at(now)?, now);

@@ -23,8 +23,10 @@ pub fn places<'a>(
     announced: impl IntoIterator<Item = (&'a AgentName, &'a [RouteCard])>,
 ) -> BTreeMap<AgentName, Vec<Place>> {
     let mut services: BTreeMap<&ServiceName, Kinds<'_>> = BTreeMap::new();
+    // Canaries are rare, and nobody waits for what they say: they keep out of the way of the others.
+    let plain = |cards: &'a [RouteCard]| cards.iter().filter(|card| card.canary.is_none());
     for (agent, card) in
-        announced.into_iter().flat_map(|(agent, cards)| cards.iter().map(move |card| (agent, card)))
+        announced.into_iter().flat_map(|(agent, cards)| plain(cards).map(move |card| (agent, card)))
     {
         let kinds = services.entry(&card.service).or_default();
         kinds.entry((card.direction, card.door)).or_default().insert((agent, &card.route));
@@ -97,6 +99,7 @@ mod tests {
             reference: None,
             direction,
             door,
+            canary: None,
             from: None,
             to: None,
             interval_us: 60_000_000,

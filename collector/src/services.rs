@@ -19,6 +19,8 @@ pub struct ServiceConfig {
     /// Within what time it is promised to recover, if it is: that passing without new mail being on time
     /// is paged.
     pub recovery: Option<Duration>,
+    /// Whether a filter of it that lets a test virus or test spam through is paged. It is a finding always.
+    pub filter_open_pages: bool,
     /// What it shall achieve.
     pub objective: Option<Objective>,
 }

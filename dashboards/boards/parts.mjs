@@ -5,7 +5,7 @@ export const datasource = { type: 'prometheus', uid: '${datasource}' };
 /** A lane's series, as the variables above each dashboard choose them. */
 export const lane = 'instance=~"$instance",service=~"$service",region=~"$region",route=~"$route"';
 /** The same, of routes that cross the service: control routes tell of the monitor itself. */
-export const watched = `${lane},direction!="control"`;
+export const watched = `${lane},direction!~"control|canary"`;
 
 export const GOOD = 'green', BAD = 'red', WARN = 'orange', MUTED = 'text';
 
@@ -31,7 +31,7 @@ export const variables = {
   // The collector comes first in this order, so it is the default wherever there is one.
   source: query('source', 'Seen by', `${info(', program)')}`, { sort: 2, multi: false, includeAll: false, allValue: undefined, current: undefined }),
   instance: query('instance', 'Instance', `${info('{program="$source"}, instance)')}`, { hide: 2, allValue: undefined }),
-  service: query('service', 'Service', 'label_values(mailsonar_probes_total{direction!="control"}, service)'),
+  service: query('service', 'Service', 'label_values(mailsonar_probes_total{direction!~"control|canary"}, service)'),
   region: query('region', 'Region', 'label_values(mailsonar_probes_total, region)'),
   route: query('route', 'Route', 'label_values(mailsonar_probes_total{service=~"$service"}, route)'),
   objective: {

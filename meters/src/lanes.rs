@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use mailsonar_protocol::{
-    Class, Direction, Outcome, Record, Region, RouteCard, RouteName, ServiceName, Stage,
+    Canary, CanaryKind, Catch, Class, Direction, Outcome, Record, Region, RouteCard, RouteName, ServiceName,
+    Stage,
 };
 use prometheus::core::Collector;
 use prometheus::proto::MetricFamily;
@@ -67,6 +68,7 @@ pub struct Lanes {
     in_flight: IntGaugeVec,
     oldest: GaugeVec,
     last_delivered: GaugeVec,
+    canaries: IntCounterVec,
 }
 
 /// What is under way in a lane.
@@ -137,6 +139,11 @@ impl Lanes {
                 "When a message was last seen to arrive; 0 if never.",
                 &LANE,
             ),
+            canaries: make.counter(
+                "mailsonar_canaries_total",
+                "Canaries that must not arrive, by whether the filter caught them. A revised verdict counts anew.",
+                &["service", "route", "region", "canary", "result"],
+            ),
         }
     }
 
@@ -159,6 +166,16 @@ impl Lanes {
         self.in_flight.with_label_values(&lane);
         self.oldest.with_label_values(&lane);
         self.last_delivered.with_label_values(&lane);
+        for result in Catch::ALL {
+            self.canary(lane, card.canary.as_ref(), *result, 0);
+        }
+    }
+
+    fn canary(&self, lane: [&str; 4], canary: Option<&Canary>, result: Catch, count: u64) {
+        let [service, route, _, region] = lane;
+        let Some(canary) = canary.filter(|canary| canary.kind != CanaryKind::Large) else { return };
+        let labels = [service, route, region, canary.kind.as_str(), result.as_str()];
+        self.canaries.with_label_values(&labels).inc_by(count);
     }
 
     /// A record changed from `before`, if it was known, to `after`.
@@ -199,6 +216,9 @@ impl Lanes {
         let is = record.verdict.outcome;
         if was == is {
             return;
+        }
+        if let Some(catch) = record.canary.and_then(|canary| canary.catch(is, record.verdict.stage)) {
+            self.canary(lane, record.canary.as_ref(), catch, 1);
         }
         if was != Outcome::InFlight {
             self.revised.with_label_values(&with(lane, &[was.as_str(), is.as_str()])).inc();

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::time::Time;
 use crate::{
-    AccountName, AgentName, Class, Direction, Door, ProbeId, Record, Region, RouteName, ServiceName, Stage,
-    Text,
+    AccountName, AgentName, Canary, Class, Direction, Door, ProbeId, Record, Region, RouteName, ServiceName,
+    Stage, Text,
 };
 
 /// What an agent posts. One without records is a heartbeat.
@@ -50,6 +50,9 @@ pub struct RouteCard {
     pub direction: Direction,
     /// As in [`Record::door`].
     pub door: Door,
+    /// As in [`Record::canary`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub canary: Option<Canary>,
     /// The account whose submission hands the message over; none where it goes straight to an MX.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<AccountName>,
@@ -95,6 +98,26 @@ pub struct MailboxHealth {
     /// Where it fails, while it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<(Stage, Class, Text)>,
+    /// How full it is, where the server tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quota: Option<Quota>,
+}
+
+/// How full a mailbox is (RFC 9208, resource `STORAGE`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Quota {
+    /// What is used, in units of 1024 bytes.
+    pub used_kib: u64,
+    /// What may be used.
+    pub limit_kib: u64,
+}
+
+impl Quota {
+    /// The part that is used: 1 is full.
+    #[expect(clippy::cast_precision_loss, reason = "a ratio needs no more digits")]
+    pub fn used_ratio(&self) -> f64 {
+        if self.limit_kib == 0 { 1.0 } else { self.used_kib as f64 / self.limit_kib as f64 }
+    }
 }
 
 /// Trouble of an agent's own.

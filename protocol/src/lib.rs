@@ -13,6 +13,7 @@
 //! without raising it: readers ignore what they do not know, and what is missing has a default.
 
 mod batch;
+mod canary;
 mod journey;
 mod name;
 mod record;
@@ -20,8 +21,9 @@ mod text;
 mod time;
 
 pub use batch::{
-    Acknowledgement, AgentHealth, Answer, Asked, Batch, Complaint, MailboxHealth, Place, RouteCard,
+    Acknowledgement, AgentHealth, Answer, Asked, Batch, Complaint, MailboxHealth, Place, Quota, RouteCard,
 };
+pub use canary::{Canary, CanaryKind, Catch};
 pub use journey::{Authentication, Change, Deferral, Handover, Hop, Journey, Report, ReportKind};
 pub use name::{AccountName, AgentName, InvalidName, ProbeId, Region, RouteName, ServiceName};
 pub use record::{

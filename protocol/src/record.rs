@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::time::Time;
-use crate::{Handover, Journey, ProbeId, RouteName, ServiceName, Text};
+use crate::{Canary, Handover, Journey, ProbeId, RouteName, ServiceName, Text};
 
 /// All that is known of one probe.
 ///
@@ -32,6 +32,9 @@ pub struct Record {
     pub direction: Direction,
     /// How the message is handed over.
     pub door: Door,
+    /// What the message carries, if it is a canary; its direction is then [`Direction::Canary`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub canary: Option<Canary>,
     /// Whether this probe was sent out of turn, to confirm a failure.
     #[serde(default)]
     pub confirmation: bool,
@@ -136,6 +139,8 @@ macro_rules! words {
     };
 }
 
+pub(crate) use words;
+
 words! {
     /// Which way a route crosses the service.
     Direction {
@@ -147,6 +152,8 @@ words! {
         Loop = "loop",
         /// Between reference accounts, never touching the service.
         Control = "control",
+        /// Whichever way a canary takes: it speaks for no leg, and no figure of ordinary mail has it in it.
+        Canary = "canary",
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use jiff::{SignedDuration, Timestamp};
-use mailsonar_protocol::{Class, ProbeId, SeenBy, Stage, StageTime, Text};
+use mailsonar_protocol::{Canary, Class, ProbeId, SeenBy, Stage, StageTime, Text};
 
 use super::pace::{self, Budget, Means, Wait};
 use super::reports::Candidates;
@@ -22,7 +22,8 @@ use crate::reading;
 use crate::trouble::Trouble;
 use crate::verdict::{CopyId, Fact, Sighting};
 
-/// The most of a message that is fetched to compare it: ours are much smaller.
+/// The most of a message that is fetched to compare it: ours are much smaller, but for large canaries, whose
+/// beginning must do.
 const BODY: u32 = 64 * 1024;
 
 /// A folder with more messages than this is scanned only as far back as the retention.
@@ -290,11 +291,13 @@ impl Watcher {
         for find in finds {
             let uid = find.row.uid;
             match self.place(&find).await {
-                Some(stray) => {
+                Err(stray) => {
                     self.shared.observer.stray(&self.address.account, stray);
                     removable.extend(self.is_leftover(&find).then_some(uid));
                 }
-                None => sightings.extend(self.sight(session, folder, &find, view).await?),
+                Ok(canary) => {
+                    sightings.extend(self.sight(session, folder, &find, canary, view).await?);
+                }
             }
         }
         removable.extend(self.report(sightings).await);
@@ -322,15 +325,15 @@ impl Watcher {
         }
     }
 
-    /// `None` where the message is where it belongs.
-    async fn place(&self, find: &Find) -> Option<Stray> {
+    /// What the message carries, if it is where it belongs.
+    async fn place(&self, find: &Find) -> Result<Option<Canary>, Stray> {
         match self.shared.casebook.ledger().case(find.tag.probe).await {
             Ok(Some(case)) if case.account == self.address.account && case.record.route == find.tag.route => {
-                None
+                Ok(case.record.canary)
             }
-            Ok(Some(_)) => Some(Stray::WrongMailbox),
+            Ok(Some(_)) => Err(Stray::WrongMailbox),
             // Without the ledger nothing is known, so nothing may be touched either.
-            Ok(None) | Err(_) => Some(Stray::Unknown),
+            Ok(None) | Err(_) => Err(Stray::Unknown),
         }
     }
 
@@ -346,12 +349,13 @@ impl Watcher {
         session: &mut Session,
         folder: &Folder,
         find: &Find,
+        canary: Option<Canary>,
         view: View,
     ) -> Result<Option<(ProbeId, u32, Sighting)>, Trouble> {
         let begun = self.shared.clock.now();
         let Some(bytes) = session.fetch_body(find.row.uid, BODY).await? else { return Ok(None) };
         let fetched = self.shared.clock.now();
-        let intact = message::is_intact(&bytes, &find.tag, &self.shared.key);
+        let intact = message::is_as_sent(&bytes, &find.tag, &self.shared.key, canary.as_ref());
         let journey = reading::journey(&bytes, &self.address.authserv_ids, &self.shared.sites);
         let step = |stage, from, to| StageTime { stage, took_us: micros_since(from, to) };
         let sighting = Sighting {

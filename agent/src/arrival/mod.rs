@@ -224,6 +224,7 @@ impl Watcher {
             service: address.provider.clone(),
             unreachable_since: Some(now),
             trouble: None,
+            quota: None,
         }));
         let removed = Arc::new(AtomicU64::new(0));
         let mailbox = Mailbox { notices: sender, health: health.clone(), removed: removed.clone() };

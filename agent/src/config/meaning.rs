@@ -44,7 +44,14 @@ pub(super) fn of(document: &Document, clock: &SharedClock) -> Result<Config, Pro
     let routes: Vec<_> = settings
         .routes
         .iter()
-        .filter_map(|(name, route)| reader.route(name, route, &settings, &accounts).map(Arc::new))
+        .filter_map(|(name, route)| Some((route, reader.route(name, route, &settings, &accounts)?)))
+        .collect::<Vec<_>>()
+        .into_iter()
+        .flat_map(|(settings, route)| {
+            let canaries = reader.canaries(&route, settings);
+            std::iter::once(route).chain(canaries)
+        })
+        .map(Arc::new)
         .collect();
     reader.whole(&settings, &routes);
     let signers = reader.signers(&settings);
@@ -154,7 +161,9 @@ impl Reader<'_> {
         if settings.watch.noops_per_second == 0 {
             self.fault("watch.noops_per_second", "0 would never look", "write 1 or more, or brisk = false");
         }
-        let watched = routes.iter().any(|route| route.card.direction != Direction::Control);
+        let watched = routes
+            .iter()
+            .any(|route| !matches!(route.card.direction, Direction::Control | Direction::Canary));
         let control = routes.iter().any(|route| route.card.direction == Direction::Control);
         if watched && !control {
             let hint = "no control route (reference to reference): trouble of this agent's own network cannot be \
@@ -271,7 +280,7 @@ fn unproven(routes: &[Arc<Route>]) -> Vec<String> {
         .flat_map(|route| std::iter::once(&route.card.service).chain(&route.card.reference))
         .collect();
     let mut leaning: BTreeMap<&ServiceName, Vec<&str>> = BTreeMap::new();
-    for route in routes.iter().filter(|route| !control(route)) {
+    for route in routes.iter().filter(|route| !control(route) && route.card.canary.is_none()) {
         if let Some(reference) = &route.card.reference {
             leaning.entry(reference).or_default().push(route.card.route.as_str());
         }

@@ -3,6 +3,7 @@
 //! Only the root composes the stages' own configurations; no stage imports this module's [`Config`].
 
 mod accounts;
+mod canaries;
 mod meaning;
 mod routes;
 mod settings;

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use jiff::SignedDuration;
 use lettre::Address;
 use mailsonar_protocol::{AccountName, Direction, Door, Handover, RouteCard, RouteName};
 
 use super::meaning::{MX, Reader};
-use super::settings::{MxHosts, MxSettings, MxTls, RouteSettings, Settings};
+use super::settings::{MxHosts, MxSettings, MxTls, RouteSettings, Settings, usual_retry};
 use super::{Account, Route, Source};
 use crate::doors::Which;
 use crate::submit::TlsMode;
@@ -36,6 +37,7 @@ impl Reader<'_> {
         let bounces = home.as_ref().map(|account| account.bounces.clone()).unwrap_or_default();
         let card = card(name, route, &from, &to);
         self.timing(&key, route, all);
+        let retry = self.retry(&key, route, all);
         Some(Route {
             card,
             from,
@@ -45,7 +47,7 @@ impl Reader<'_> {
             to,
             interval: route.interval.get(),
             deadline: route.deadline.signed(),
-            retry: route.retry.iter().map(|wait| wait.signed()).collect(),
+            retry,
         })
     }
 
@@ -137,20 +139,37 @@ impl Reader<'_> {
             let remedy = "probe at most ten times a second; add routes for more";
             self.fault(&format!("{key}.interval"), "too short", remedy);
         }
-        if route.retry.len() > Handover::MAX_DEFERRALS {
+    }
+
+    /// The waits between attempts. Those that nobody wrote end before the deadline does.
+    fn retry(&mut self, key: &str, route: &RouteSettings, all: &Settings) -> Vec<SignedDuration> {
+        let Some(waits) = &route.retry else {
+            let mut whole = SignedDuration::ZERO;
+            let fits = |wait: &SignedDuration| {
+                whole += *wait;
+                whole < route.deadline.signed()
+            };
+            return usual_retry().into_iter().take_while(fits).collect();
+        };
+        let key = format!("{key}.retry");
+        if waits.len() > Handover::MAX_DEFERRALS {
             let most = Handover::MAX_DEFERRALS;
             let remedy = "a monitor need not be as patient as a queue";
-            self.fault(&format!("{key}.retry"), format!("more than {most} waits"), remedy);
+            self.fault(&key, format!("more than {most} waits"), remedy);
         }
-        let whole: jiff::SignedDuration = route.retry.iter().map(|wait| wait.signed()).sum();
-        if whole > all.retention.signed() || route.retry.iter().any(|wait| wait.get().is_zero()) {
+        let waits: Vec<_> = waits.iter().map(|wait| wait.signed()).collect();
+        let whole: SignedDuration = waits.iter().sum();
+        if whole > all.retention.signed() || waits.iter().any(SignedDuration::is_zero) {
             let remedy = "write waits between attempts such as [\"1m\", \"5m\"], or [] for one attempt only";
-            self.fault(
-                &format!("{key}.retry"),
-                "a wait of nothing, or in sum longer than the retention",
-                remedy,
-            );
+            self.fault(&key, "a wait of nothing, or in sum longer than the retention", remedy);
+        } else if whole >= route.deadline.signed() {
+            let deadline = route.deadline.signed();
+            self.warnings.push(format!(
+                "{key}: attempts over {whole:#} outlive the deadline of {deadline:#}: mail that is put off is \
+                 overdue before it is given up; shorten `retry`, or lengthen `deadline`"
+            ));
         }
+        waits
     }
 }
 
@@ -182,7 +201,9 @@ fn card(name: &RouteName, route: &RouteSettings, from: &Source, to: &Account) ->
         Direction::Outbound => (sender.unwrap_or(&to.provider), Some(&to.provider)),
         Direction::Inbound => (&to.provider, sender),
         Direction::Loop => (&to.provider, None),
-        Direction::Control => (&to.provider, sender.filter(|sender| **sender != to.provider)),
+        Direction::Control | Direction::Canary => {
+            (&to.provider, sender.filter(|sender| **sender != to.provider))
+        }
     };
     RouteCard {
         route: name.clone(),
@@ -190,6 +211,7 @@ fn card(name: &RouteName, route: &RouteSettings, from: &Source, to: &Account) ->
         reference: reference.cloned(),
         direction,
         door,
+        canary: None,
         from: match from {
             Source::Account(account) => Some(account.name.clone()),
             Source::Mx { .. } => None,

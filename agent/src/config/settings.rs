@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use mailsonar_protocol::{AccountName, AgentName, Region, RouteName, ServiceName};
+use jiff::SignedDuration;
+use mailsonar_protocol::{AccountName, AgentName, CanaryKind, Region, RouteName, ServiceName};
 use mailsonar_settings::{Duration, Secret};
 use serde::Deserialize;
 
@@ -204,10 +205,17 @@ pub(super) struct RouteSettings {
     pub interval: Duration,
     #[serde(default = "deadline")]
     pub deadline: Duration,
-    #[serde(default = "retry")]
-    pub retry: Vec<Duration>,
+    pub retry: Option<Vec<Duration>>,
     pub sender: Option<String>,
     pub mx: Option<MxSettings>,
+    /// `eicar`, `gtube`, or a size such as `1 MB`.
+    #[serde(default)]
+    pub canaries: Vec<String>,
+    #[serde(default = "canary_interval")]
+    pub canary_interval: Duration,
+    /// Those that are as well off in Junk.
+    #[serde(default = "canary_junk")]
+    pub canary_junk: Vec<CanaryKind>,
 }
 
 /// `mx` of a route that goes straight to the MX.
@@ -268,11 +276,20 @@ fn interval() -> Duration {
     Duration::from_secs(60)
 }
 
-fn deadline() -> Duration {
-    Duration::from_secs(5 * 60)
+fn canary_interval() -> Duration {
+    Duration::from_secs(3_600)
 }
 
-/// One attempt soon, one after what most greylisters ask for, one more.
-fn retry() -> Vec<Duration> {
-    [1, 5, 10].map(|minutes| Duration::from_secs(minutes * 60)).to_vec()
+/// Spam belongs there; a virus belongs nowhere.
+fn canary_junk() -> Vec<CanaryKind> {
+    vec![CanaryKind::Gtube]
+}
+
+fn deadline() -> Duration {
+    Duration::from_secs(6 * 60)
+}
+
+/// One attempt soon, and one beyond the five minutes that most greylisters ask for.
+pub(super) fn usual_retry() -> [SignedDuration; 2] {
+    [60, 270].map(SignedDuration::from_secs)
 }

@@ -184,6 +184,27 @@ const MISTAKES: &[Mistake] = &[
         "accounts.far.submission.host",
         &["not a host", "DNS name or an IP address"],
     ),
+    (
+        "from = \"far\"\nto = \"near\"\n",
+        "from = \"far\"\nto = \"near\"\ncanaries = [\"eicar\", \"5 GB\"]\n",
+        "[\"eicar\", \"5 GB\"]",
+        "routes.in.canaries",
+        &["\"5 GB\" is no canary", "\"gtube\", or a size"],
+    ),
+    (
+        "from = \"far\"\nto = \"near\"\n",
+        "from = \"far\"\nto = \"near\"\ncanaries = [\"eicar\"]\ncanary_interval = \"1s\"\n",
+        "\"1s\"",
+        "routes.in.canary_interval",
+        &["shorter than the interval", "\"1h\""],
+    ),
+    (
+        "from = \"far\"\nto = \"far\"\n",
+        "from = \"far\"\nto = \"far\"\ncanaries = [\"gtube\"]\n",
+        "[\"gtube\"]",
+        "routes.control.canaries",
+        &["tries no service's filters", "a service under watch"],
+    ),
     ("port = 25,", "port = 70000,", "70000", "routes.mx.mx.port", &["70000", "u16"]),
     (
         "interval = \"60s\"",
@@ -518,7 +539,24 @@ fn what_is_not_written_has_its_default() {
     assert_eq!(account.imap.as_ref().map(|endpoint| endpoint.port), Some(993));
     let route = config.route("loop").expect("there");
     assert_eq!(route.interval, std::time::Duration::from_mins(1));
-    assert_eq!(route.deadline, jiff::SignedDuration::from_mins(5));
+    assert_eq!(route.deadline, jiff::SignedDuration::from_mins(6));
+    assert_eq!(route.retry, [60, 270].map(jiff::SignedDuration::from_secs), "over before the deadline");
+}
+
+#[test]
+fn attempts_that_outlive_the_deadline_are_a_warning_that_names_both_keys() {
+    let with = |retry: &str| {
+        let text = GOOD.replace("deadline = \"5m\"", &format!("deadline = \"5m\"\nretry = {retry}"));
+        Place::new().load(&text).unwrap_or_else(|problems| panic!("{problems}")).warnings
+    };
+    assert_eq!(with("[\"1m\", \"3m\"]"), Vec::<String>::new());
+    let [warning] = with("[\"1m\", \"5m\", \"10m\"]").try_into().expect("one warning");
+    assert!(
+        warning.starts_with("routes.in.retry: attempts over 16m outlive the deadline of 5m"),
+        "{warning}"
+    );
+    let config = Place::new().load(GOOD).unwrap_or_else(|problems| panic!("{problems}"));
+    assert_eq!(config.route("in").expect("there").retry, [jiff::SignedDuration::from_secs(60)], "what fits");
 }
 
 #[test]

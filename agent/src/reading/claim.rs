@@ -139,7 +139,7 @@ mod tests {
         };
         let from: lettre::Address = "probe@a.example".parse().expect("an address");
         let sender = return_path::of(&tag, &key, &from, &Bounces::Plus);
-        let envelope = Envelope { from: from.clone(), to: from };
+        let envelope = Envelope { from: from.clone(), to: from, canary: None };
         let message = compose(&tag, &key, &envelope, Timestamp::UNIX_EPOCH, &[]);
         let text = format!("Return-Path: <{sender}>\r\n{}", String::from_utf8(message).expect("ASCII"));
         let claims = claims([text.as_str()]);

@@ -62,8 +62,10 @@ impl Part<'_> {
     /// Its content, its transfer encoding undone. What cannot be decoded is taken as it stands.
     fn decoded(&self) -> Vec<u8> {
         let raw = &self.body[..self.body.len().min(TEXT)];
+        // What was cut is decoded up to its last whole line.
+        let whole = raw.iter().rposition(|&byte| byte == b'\n').map_or(raw, |end| &raw[..end]);
         let decoded = match self.header.words("Content-Transfer-Encoding").trim() {
-            "base64" => base64_decode(raw),
+            "base64" => base64_decode(raw).or_else(|| base64_decode(whole)),
             "quoted-printable" => quoted_printable_decode(raw),
             _ => None,
         };

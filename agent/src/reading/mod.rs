@@ -115,6 +115,12 @@ pub fn text_of(bytes: &[u8]) -> Option<String> {
     parts.iter().find(|part| !part.opened && part.kind.starts_with("text/")).map(Part::text)
 }
 
+/// The text of every part that holds none, decoded, the first 64 KiB of each; of attachments too.
+pub fn texts_of(bytes: &[u8]) -> Vec<String> {
+    let parts = mime::parts(&bytes[..bytes.len().min(MOST)]);
+    parts.iter().filter(|part| !part.opened).map(Part::text).collect()
+}
+
 /// The way a message came: its hops with their sites, and what the trusted host made of its origin.
 pub fn journey(bytes: &[u8], trusted: &[String], sites: &Sites) -> Journey {
     let (header, _) = header::split(&bytes[..bytes.len().min(MOST)]);

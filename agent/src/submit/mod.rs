@@ -149,6 +149,17 @@ pub struct Limits {
     pub data: Duration,
 }
 
+impl Limits {
+    /// How many bytes a second a large message is granted at least.
+    const PACE: usize = 128 * 1024;
+
+    /// The same, with more time for the content of a message of so many bytes.
+    pub(crate) fn with_time_for(self, bytes: usize) -> Self {
+        let seconds = u64::try_from(bytes / Self::PACE).unwrap_or(u64::MAX);
+        Self { data: self.data.saturating_add(Duration::from_secs(seconds)), ..self }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         let usual = Duration::from_secs(10);

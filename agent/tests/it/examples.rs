@@ -48,6 +48,9 @@ fn the_annotated_example_loads_without_a_warning_and_probes_every_way() {
         "control control mailhost None by submission",
         "inbound inbound acme Some(\"mailhost\") by submission",
         "inbound-mx inbound acme None by mx",
+        "inbound.1MB canary acme Some(\"mailhost\") by submission",
+        "inbound.eicar canary acme Some(\"mailhost\") by submission",
+        "inbound.gtube canary acme Some(\"mailhost\") by submission",
         "loop loop acme None by submission",
         "outbound outbound acme Some(\"mailhost\") by submission",
     ];
@@ -72,6 +75,7 @@ fn the_values_that_are_called_defaults_are() {
             config.sign_ins_per_hour,
             route.interval,
             route.deadline,
+            route.retry.clone(),
         )
     };
     assert_eq!(of(&full), of(&minimal));

@@ -46,7 +46,7 @@ fn probe(key: &TagKey, agent: &str) -> Vec<u8> {
         route: "loop".parse().expect("a name"),
     };
     let address: lettre::Address = "probe@acme.example".parse().expect("an address");
-    let envelope = Envelope { from: address.clone(), to: address };
+    let envelope = Envelope { from: address.clone(), to: address, canary: None };
     let results = b"Authentication-Results: mx.acme.example; spf=pass\r\nAuthentication-Results: x.example; spf=fail\r\n";
     [results.as_slice(), &compose(&tag, key, &envelope, Timestamp::UNIX_EPOCH, &[])].concat()
 }

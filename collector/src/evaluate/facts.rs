@@ -2,14 +2,14 @@
 //!
 //! All times are on the collector's clock. Nothing here decides.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
 use jiff::{SignedDuration, Timestamp};
 use mailsonar_protocol::{
-    AccountName, AgentName, Class, Direction, Door, Outcome, ProbeId, Region, RouteName, ServiceName, Stage,
-    Text,
+    AccountName, AgentName, Canary, Class, Direction, Door, Outcome, ProbeId, Region, RouteName, ServiceName,
+    Stage, Text,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -29,6 +29,8 @@ pub enum Leg {
     Monitoring,
     /// What the service may still spend of its objective.
     Budget,
+    /// Its filters, which are to let nothing harmful through.
+    Filter,
 }
 
 impl Leg {
@@ -39,6 +41,7 @@ impl Leg {
             Self::Receive => "receive",
             Self::Monitoring => "monitoring",
             Self::Budget => "budget",
+            Self::Filter => "filter",
         }
     }
 }
@@ -52,7 +55,7 @@ impl fmt::Display for Leg {
 impl FromStr for Leg {
     type Err = String;
     fn from_str(word: &str) -> Result<Self, String> {
-        [Self::Send, Self::Receive, Self::Monitoring, Self::Budget]
+        [Self::Send, Self::Receive, Self::Monitoring, Self::Budget, Self::Filter]
             .into_iter()
             .find(|leg| leg.as_str() == word)
             .ok_or_else(|| format!("{word:?} is not a leg"))
@@ -86,6 +89,8 @@ pub struct Facts {
     pub slow_mail: BTreeMap<Subject, Vec<Mail>>,
     /// Within what time each service is promised to recover.
     pub promises: BTreeMap<ServiceName, SignedDuration>,
+    /// Services whose filter, once found open, pages.
+    pub filters: BTreeSet<ServiceName>,
 }
 
 /// A message that was accepted, and then was slow to arrive or is not there yet.
@@ -120,6 +125,8 @@ pub struct AgentFacts {
     pub mailboxes: BTreeMap<ServiceName, usize>,
     /// Its routes, each with its newest probes.
     pub lanes: Vec<Lane>,
+    /// Its canaries' routes, which speak for no leg.
+    pub canaries: Vec<(Canary, Lane)>,
 }
 
 /// A mailbox that is out of an agent's reach.

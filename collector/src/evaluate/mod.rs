@@ -17,6 +17,7 @@ mod component;
 mod course;
 mod facts;
 mod failover;
+mod filter;
 mod findings;
 mod hosts;
 mod leg;
@@ -140,6 +141,10 @@ pub enum Reason {
     BudgetBurning,
     /// It no longer does.
     BudgetSpared,
+    /// A test virus or test spam arrived.
+    FilterOpen,
+    /// None does any more.
+    FilterHolds,
 }
 
 /// What is to be done.
@@ -275,6 +280,10 @@ pub enum FindingKind {
     AgentComplaint,
     /// An agent speaks, and does not probe a route.
     ProbesMissed,
+    /// A filter let a test virus or test spam through.
+    FilterOpen,
+    /// Large mail does not arrive.
+    LargeMailFails,
 }
 
 /// What the facts amount to.
@@ -303,7 +312,7 @@ impl Lane {
             Direction::Outbound => &[Leg::Send],
             Direction::Inbound => &[Leg::Receive],
             Direction::Loop => &[Leg::Send, Leg::Receive],
-            Direction::Control => &[],
+            Direction::Control | Direction::Canary => &[],
         };
         self.service == subject.service && legs.contains(&subject.leg)
     }
@@ -356,6 +365,9 @@ pub fn evaluate(facts: &Facts, standing: &Standing, rules: &Config, now: Timesta
         courses.extend(course);
         views.insert(subject.clone(), view.who());
     }
+    subjects.extend(filter::subjects(facts));
+    decisions.extend(filter::decide(facts, standing, now));
+    findings.extend(filter::findings(facts));
     decisions.extend(unwatched(facts, standing, &subjects, now));
     decisions.extend(monitoring(&vantages, &findings, standing, now));
     subjects.insert(Subject::monitoring());

@@ -1,6 +1,6 @@
 //! Stories of outages, and of what only looks like one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use mailsonar_protocol::{Class, Direction, Door, Outcome, ProbeId, Stage, Text};
@@ -100,12 +100,14 @@ impl World {
                 lane("acme", "in", Direction::Inbound, Door::Mx),
                 lane("ref", "control", Direction::Control, Door::Submission),
             ],
+            canaries: Vec::new(),
         });
         let facts = Facts {
             watching_since: at(-3_600),
             agents: agents.collect(),
             slow_mail: BTreeMap::new(),
             promises: BTreeMap::new(),
+            filters: BTreeSet::new(),
         };
         Self { facts, standing: Standing::default(), rules: Config::default(), probes: 0 }
     }

@@ -26,7 +26,7 @@ pub(super) struct Vote<'a> {
 /// | inbound, mx | receive | receive | receive | receive |
 /// | inbound, submission | the reference's trouble | receive | receive | receive |
 /// | loop | send | receive | both | receive |
-/// | control | nobody | nobody | nobody | nobody |
+/// | control, canary | nobody | nobody | nobody | nobody |
 pub(super) fn says(leg: Leg, lane: &Lane, sample: &Sample) -> Option<bool> {
     if sample.class == Some(Class::Own) {
         return None;
@@ -42,12 +42,12 @@ pub(super) fn says(leg: Leg, lane: &Lane, sample: &Sample) -> Option<bool> {
         (Direction::Inbound, Door::Mx) => (None, told(failed || shut, delivered)),
         (Direction::Inbound, Door::Submission) => (None, told((failed && !before) || shut, delivered)),
         (Direction::Loop, _) => (told(before, delivered), told((failed && !before) || shut, delivered)),
-        (Direction::Control, _) => (None, None),
+        (Direction::Control | Direction::Canary, _) => (None, None),
     };
     match leg {
         Leg::Send => send,
         Leg::Receive => receive,
-        Leg::Monitoring | Leg::Budget => None,
+        Leg::Monitoring | Leg::Budget | Leg::Filter => None,
     }
 }
 

@@ -25,6 +25,7 @@ pub(super) fn leg_of(subject: &Subject) -> String {
         Leg::Receive => format!("Receiving at {}", subject.service),
         Leg::Monitoring => "The monitoring".into(),
         Leg::Budget => format!("The error budget of {}", subject.service),
+        Leg::Filter => format!("The filter of {}", subject.service),
     }
 }
 

@@ -57,8 +57,16 @@ pub(super) fn check(contract: &Contract, document: &Document) -> Vec<Problem> {
                 "remove percent, or write statistic = \"fastest_mean\"",
             );
         }
-        if clause.directions.contains(&Direction::Control) {
-            wrong("delivery", "control routes do not touch the service", "name outbound, inbound or loop");
+        if clause
+            .directions
+            .iter()
+            .any(|direction| matches!(direction, Direction::Control | Direction::Canary))
+        {
+            wrong(
+                "delivery",
+                "control routes do not touch the service, and nothing is promised of canaries",
+                "name outbound, inbound or loop",
+            );
         }
     }
     problems.extend(check_windows(contract, document));

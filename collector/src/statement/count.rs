@@ -167,7 +167,7 @@ impl<'a> Counter<'a> {
 
     /// Takes the marks of one lane and hour.
     pub fn take(&mut self, sheet: &Sheet) {
-        if sheet.lane.direction == Direction::Control {
+        if matches!(sheet.lane.direction, Direction::Control | Direction::Canary) {
             return;
         }
         let region = self.region(&sheet.lane.region);
@@ -209,7 +209,7 @@ impl<'a> Counter<'a> {
             Direction::Outbound => of(Leg::Send),
             Direction::Inbound => of(Leg::Receive),
             Direction::Loop => of(Leg::Receive).or(of(Leg::Send)),
-            Direction::Control => None,
+            Direction::Control | Direction::Canary => None,
         };
         let Some(leg) = leg else { return };
         self.count.delays.push(Delay {

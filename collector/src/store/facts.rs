@@ -1,7 +1,7 @@
 //! What the evaluation needs, read from the tables and brought onto our clock.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use mailsonar_protocol::{AgentName, ProbeId, Region, RouteCard, Text};
@@ -56,6 +56,7 @@ impl Store {
                     shut: Vec::new(),
                     mailboxes: BTreeMap::new(),
                     lanes: Vec::new(),
+                    canaries: Vec::new(),
                 },
             })
         });
@@ -82,7 +83,7 @@ impl Store {
             Ok((subject.clone(), newest_first))
         });
         let slow_mail = slow_mail.collect::<Result<_, StoreError>>()?;
-        Ok(Facts { watching_since, agents, slow_mail, promises: BTreeMap::new() })
+        Ok(Facts { watching_since, agents, slow_mail, promises: BTreeMap::new(), filters: BTreeSet::new() })
     }
 
     /// Gives facts back that were evaluated: what holds of them need not be read again.
@@ -122,7 +123,7 @@ impl Store {
         let directions = match subject.leg {
             Leg::Send => ["outbound", "outbound"],
             Leg::Receive => ["inbound", "loop"],
-            Leg::Monitoring | Leg::Budget => return Ok(Vec::new()),
+            Leg::Monitoring | Leg::Budget | Leg::Filter => return Ok(Vec::new()),
         };
         let which = if probe.is_some() { "id = ?7 AND" } else { "CAST(?7 AS TEXT) IS NULL AND" };
         let sql = format!(
@@ -169,12 +170,19 @@ impl Store {
                 });
             }
         }
-        let lanes = agent.routes.into_iter().map(|card| {
+        let (mut lanes, mut canaries) = (Vec::new(), Vec::new());
+        for card in agent.routes {
             let key = (agent.name.clone(), card.service.clone(), card.route.clone());
-            self.lane(&agent.name, card, limit, under_way.remove(&key).unwrap_or_default())
-        });
+            let canary = card.canary;
+            let lane = self.lane(&agent.name, card, limit, under_way.remove(&key).unwrap_or_default())?;
+            match canary {
+                None => lanes.push(lane),
+                Some(canary) => canaries.push((canary, lane)),
+            }
+        }
         Ok(AgentFacts {
-            lanes: lanes.collect::<Result<_, _>>()?,
+            lanes,
+            canaries,
             name: agent.name,
             region: agent.region,
             heard_at: Some(agent.heard_at),

@@ -60,9 +60,10 @@ pub struct Mark {
 }
 
 impl Mark {
-    /// The mark of a record that started then; none while it is in flight.
+    /// The mark of a record that started then; none while it is in flight, and none of a canary: nothing is
+    /// promised of those.
     pub fn of(record: &Record, started_at: Timestamp) -> Option<Self> {
-        record.is_concluded().then(|| Self {
+        (record.is_concluded() && record.canary.is_none()).then(|| Self {
             started_at,
             outcome: record.verdict.outcome,
             stage: record.verdict.stage,

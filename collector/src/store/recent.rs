@@ -58,7 +58,7 @@ impl Recent {
         // Lanes that are watched no more go.
         inner.lanes.clear();
         for agent in facts.agents {
-            for lane in agent.lanes {
+            for lane in agent.lanes.into_iter().chain(agent.canaries.into_iter().map(|(_, lane)| lane)) {
                 let key = (agent.name.clone(), lane.service, lane.route);
                 inner.lanes.insert(key, (limit, lane.samples));
             }

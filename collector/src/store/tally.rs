@@ -96,7 +96,9 @@ impl Store {
         let mut quarters: BTreeMap<QuarterKey<'_>, Sum> = BTreeMap::new();
         for (before, after) in changes {
             for (record, times) in before.map(|before| (before, -1)).into_iter().chain([(after, 1)]) {
-                if record.direction == Direction::Control || !record.is_concluded() {
+                if matches!(record.direction, Direction::Control | Direction::Canary)
+                    || !record.is_concluded()
+                {
                     continue;
                 }
                 let started = us(record.started_at.saturating_add(agent.offset).unwrap_or(record.started_at));

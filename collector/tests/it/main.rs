@@ -2,6 +2,7 @@
 
 mod anchors;
 mod api;
+mod canaries;
 mod cli;
 mod config;
 mod crashes;

@@ -66,6 +66,7 @@ fn card(service: &str, (route, direction, door): (&str, Direction, Door)) -> Rou
         reference: (direction != Direction::Loop).then(|| name("postbox")),
         direction,
         door,
+        canary: None,
         from: None,
         to: None,
         interval_us: 60_000_000,
@@ -85,6 +86,7 @@ pub(crate) fn delivered(card: &RouteCard, id: Uuid, at: Timestamp, latency: Sign
         direction: card.direction,
         door: card.door,
         confirmation: false,
+        canary: None,
         scheduled_at: at,
         started_at: at,
         due_at: accepted + seconds(300),
@@ -221,6 +223,7 @@ fn hear(store: &Store, region: &str, outage: bool, now: Timestamp) -> Agent {
         service: name(service),
         unreachable_since: None,
         trouble: None,
+        quota: None,
     };
     let health = AgentHealth {
         in_flight: if outage { 42 } else { 2 },

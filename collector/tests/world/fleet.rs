@@ -126,6 +126,7 @@ impl Plan {
             mailboxes: [("acme".parse().expect("a name"), 1), (self.far().parse().expect("a name"), 1)]
                 .into(),
             lanes: self.routes.iter().chain(&["control"]).map(|route| self.lane(route)).collect(),
+            canaries: Vec::new(),
         };
         (0..self.regions).map(agent).collect()
     }

@@ -111,6 +111,7 @@ fn card(lane: &Lane) -> RouteCard {
         reference: lane.reference.clone(),
         direction: lane.direction,
         door: lane.door,
+        canary: None,
         from: None,
         to: None,
         interval_us: us(lane.interval),
@@ -127,6 +128,7 @@ impl World {
             agents,
             slow_mail: BTreeMap::new(),
             promises: BTreeMap::new(),
+            filters: BTreeSet::new(),
         };
         let mut world = Self {
             facts,

@@ -230,6 +230,6 @@ impl Watching {
 /// A probe's message, as the agent with that key would write it.
 pub(crate) fn message(tag: &Tag, key: [u8; 32]) -> Vec<u8> {
     let address = |text: &str| text.parse().expect("an address");
-    let envelope = Envelope { from: address(NEAR), to: address(FAR) };
+    let envelope = Envelope { from: address(NEAR), to: address(FAR), canary: None };
     compose(tag, &TagKey::new(key), &envelope, jiff::Timestamp::UNIX_EPOCH, &[])
 }

@@ -54,7 +54,7 @@ pub(super) fn mood_of(incident: &Incident) -> Mood {
     match (incident.leg, incident.state) {
         (_, IncidentState::Resolved) => Mood::Calm,
         (Leg::Monitoring, _) => Mood::Blind,
-        (Leg::Budget, _) => Mood::Watchful,
+        (Leg::Budget | Leg::Filter, _) => Mood::Watchful,
         _ if incident.clocks.accepting_at.is_some() && incident.clocks.on_time_at.is_some() => Mood::Watchful,
         _ => Mood::Trouble,
     }
@@ -69,6 +69,7 @@ pub(in crate::expose) fn sentence(incident: &Incident, now: Timestamp) -> String
         return match incident.leg {
             Leg::Monitoring => format!("Nobody could see, from {since} until {until}."),
             Leg::Budget => format!("{what} burned too fast from {since} until {until}."),
+            Leg::Filter => format!("{what} was open from {since} until {until}."),
             _ => format!("{what} failed from {since} until {until}."),
         };
     }
@@ -81,6 +82,7 @@ pub(in crate::expose) fn sentence(incident: &Incident, now: Timestamp) -> String
     match (incident.leg, incident.reason, mood_of(incident)) {
         (Leg::Monitoring, ..) => format!("Nobody can see since {since}: no agent can be believed."),
         (Leg::Budget, ..) => format!("{what} burns too fast since {since}."),
+        (Leg::Filter, ..) => format!("{what} is open since {since}: a test of it arrived."),
         (.., Mood::Watchful) => format!("{what} works again; mail of the outage is still on its way."),
         (_, Reason::MailboxOutOfReach, _) => format!("{what} cannot be seen since {since}{place}."),
         _ => format!("{what} fails since {since}{place}."),

@@ -92,6 +92,7 @@ pub(in crate::expose) fn leg_of(service: &ServiceName, leg: Leg) -> String {
         Leg::Receive => format!("Receiving at {service}"),
         Leg::Monitoring => "The monitoring".into(),
         Leg::Budget => format!("The error budget of {service}"),
+        Leg::Filter => format!("The filter of {service}"),
     }
 }
 
@@ -102,6 +103,7 @@ pub(super) fn leg_word(leg: Leg) -> &'static str {
         Leg::Receive => "Receiving",
         Leg::Monitoring => "Monitoring",
         Leg::Budget => "Budget",
+        Leg::Filter => "Filter",
     }
 }
 

@@ -197,7 +197,7 @@ fn mailboxes() -> Vec<(AccountName, ServiceName)> {
 }
 
 fn healthy(account: AccountName, service: ServiceName) -> MailboxHealth {
-    MailboxHealth { account, service, unreachable_since: None, trouble: None }
+    MailboxHealth { account, service, unreachable_since: None, trouble: None, quota: None }
 }
 
 fn token(region: &str) -> String {
