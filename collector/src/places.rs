@@ -84,7 +84,7 @@ fn legs(direction: Direction) -> u8 {
         Direction::Loop => 0b11,
         Direction::Outbound => 0b10,
         Direction::Inbound => 0b01,
-        Direction::Control => 0,
+        Direction::Control | Direction::Canary => 0,
     }
 }
 
