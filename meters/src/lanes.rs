@@ -139,11 +139,7 @@ impl Lanes {
                 "When a message was last seen to arrive; 0 if never.",
                 &LANE,
             ),
-            canaries: make.counter(
-                "mailsonar_canaries_total",
-                "Canaries that must not arrive, by whether the filter caught them. A revised verdict counts anew.",
-                &["service", "route", "region", "canary", "result"],
-            ),
+            canaries: canaries(make),
         }
     }
 
@@ -286,6 +282,15 @@ impl Lanes {
         self.in_flight.with_label_values(&lane).set(count);
         self.oldest.with_label_values(&lane).set(flight.oldest_seconds);
     }
+}
+
+/// Canaries are told by their kind, not by a direction.
+fn canaries(make: &Maker) -> IntCounterVec {
+    make.counter(
+        "mailsonar_canaries_total",
+        "Canaries that must not arrive, by whether the filter caught them. A revised verdict counts anew.",
+        &["service", "route", "region", "canary", "result"],
+    )
 }
 
 /// The label values of every lane that a gauge knows, in the order of [`LANE`].
