@@ -82,18 +82,15 @@ fn table(bytes: u64, probe: ProbeId) -> Vec<u8> {
 /// Whether what makes a message this canary is still in it: the forbidden string, or the attachment as far
 /// as it was fetched.
 pub fn is_whole(raw: &[u8], canary: &Canary, probe: ProbeId) -> bool {
-    match forbidden(canary.kind) {
-        Some(text) => reading::texts_of(raw).iter().any(|part| part.contains(&text)),
-        None => {
-            let expected = table(canary.bytes.min(FETCHED), probe);
-            reading::texts_of(raw).iter().any(|part| {
-                let part = part.trim_end().as_bytes();
-                // What was fetched ends somewhere in the middle of the attachment.
-                let same = part.iter().zip(&expected).take_while(|(is, was)| is == was).count();
-                same >= (expected.trim_ascii_end().len()).min(COMPARED) && same > 0
-            })
-        }
+    let texts = reading::texts_of(raw);
+    if let Some(text) = forbidden(canary.kind) {
+        return texts.iter().any(|part| part.contains(&text));
     }
+    let expected = table(canary.bytes.min(FETCHED), probe);
+    let expected = expected.trim_ascii_end();
+    // What was fetched ends somewhere in the middle of the attachment.
+    let same = |part: &String| part.bytes().zip(expected).take_while(|(is, was)| is == *was).count();
+    texts.iter().map(same).any(|same| same > 0 && same >= expected.len().min(COMPARED))
 }
 
 /// The most of an attachment that is fetched with the message's beginning.
@@ -127,7 +124,7 @@ mod tests {
         ] {
             let text = forbidden(kind).expect("a string");
             let found = sha2::Sha256::digest(text.as_bytes());
-            let found = found.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+            let found = found.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
             assert_eq!((found.as_str(), size(kind)), (sum, 68), "{kind}");
         }
     }

@@ -26,6 +26,7 @@ pub mod deferral;
 pub mod doors;
 pub mod explain;
 pub mod imap;
+pub mod keepsake;
 pub mod ledger;
 pub mod message;
 pub mod metrics;

@@ -17,6 +17,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use tokio::sync::Mutex;
 
+use crate::keepsake::Keepsake;
 use crate::trouble::Trouble;
 
 /// The detail that says the token endpoint refused us.
@@ -97,6 +98,8 @@ pub struct Config {
     pub scope: Option<String>,
     /// How it is shown.
     pub mechanism: Option<Mechanism>,
+    /// Where a refresh token is kept that takes the place of the configured one.
+    pub keepsake: Option<Keepsake>,
 }
 
 /// The tokens of one account. SMTP and IMAP share them.
@@ -153,6 +156,7 @@ impl Tokens {
             refresh_token: None,
             scope: None,
             mechanism,
+            keepsake: None,
         };
         let (secret, end) = (SecretString::from(token), Timestamp::MAX);
         let kept = Kept { token: Some(Token { secret, renew_at: end, ends_at: end }), refresh_token: None };
@@ -187,8 +191,13 @@ impl Tokens {
         if let Some(token) = kept.token.as_ref().filter(|token| now < token.renew_at) {
             return Ok(token.secret.clone());
         }
+        if kept.refresh_token.is_none() {
+            kept.refresh_token = self.recalled();
+        }
         match self.fetch(stage, kept.refresh_token.as_ref()).await {
             Ok(answer) => {
+                // On disk before anything else: the one it replaces may be worth nothing from now on.
+                self.keep(answer.refresh_token.as_ref());
                 let life = i64::try_from(answer.expires_in.unwrap_or(UNSAID)).unwrap_or(i64::MAX);
                 let life = SignedDuration::from_secs(life.min(366 * 86_400));
                 let after = |wait: SignedDuration| now.saturating_add(wait).unwrap_or(now);
@@ -206,6 +215,27 @@ impl Tokens {
                 Some(token) if trouble.detail != TOKEN_REFUSED => Ok(token.secret.clone()),
                 _ => Err(trouble),
             },
+        }
+    }
+
+    /// The refresh token that an earlier life was given.
+    fn recalled(&self) -> Option<SecretString> {
+        let (keepsake, configured) = (self.config.keepsake.as_ref()?, self.config.refresh_token.as_ref()?);
+        keepsake.recall(configured).unwrap_or_else(|error| {
+            tracing::error!(%error, "the refresh token that was kept cannot be read");
+            None
+        })
+    }
+
+    fn keep(&self, rotated: Option<&SecretString>) {
+        let config = &self.config;
+        let (Some(keepsake), Some(configured)) = (&config.keepsake, &config.refresh_token) else { return };
+        let Some(rotated) = rotated.filter(|new| new.expose_secret() != configured.expose_secret()) else {
+            return;
+        };
+        if let Err(error) = keepsake.keep(configured, rotated) {
+            tracing::error!(%error, "the provider's new refresh token could not be kept: after a restart this \
+                                     account may be locked out");
         }
     }
 
@@ -384,6 +414,7 @@ mod tests {
             refresh_token: refresh_token.map(SecretString::from),
             scope: Some("https://mail.example/.default".into()),
             mechanism: None,
+            keepsake: None,
         };
         let hands = Arc::new(Hands(StdMutex::new(0)));
         (Tokens::new(config, hands.clone()), hands)
@@ -428,6 +459,37 @@ mod tests {
         let asked = provider.asked();
         assert!(asked[0].contains("grant_type=refresh_token&refresh_token=first&"), "{asked:?}");
         assert!(asked[1].contains("grant_type=refresh_token&refresh_token=second&"), "{asked:?}");
+    }
+
+    #[tokio::test]
+    async fn a_refresh_token_that_was_handed_out_outlives_the_agent() {
+        let provider = Provider::default();
+        let place = tempfile::tempdir().expect("a directory");
+        let (first, hands) = tokens(&provider, Some("first")).await;
+        let keepsake = Some(Keepsake::of(place.path(), "acme"));
+        let config = Config { keepsake, ..first.config };
+        let start = |config: &Config| Tokens::new(config.clone(), hands.clone());
+        for (n, next) in ["second", "third", "fourth"].into_iter().enumerate() {
+            // Each life is given another, and the one before is worth nothing any more.
+            let answer = format!(r#"{{"access_token":"a{n}","refresh_token":"{next}"}}"#);
+            provider.will(200, &answer);
+            assert_eq!(told(&start(&config)).await.as_deref(), Ok(&*format!("a{n}")));
+        }
+        let asked = provider.asked();
+        for (asked, token) in asked.iter().zip(["first", "second", "third"]) {
+            assert!(asked.contains(&format!("refresh_token={token}&")), "{asked}");
+        }
+        // A refusal forgets nothing: it may be the client's secret that is wrong.
+        provider.will(400, r#"{"error":"invalid_grant"}"#);
+        told(&start(&config)).await.expect_err("refused");
+        provider.will(200, r#"{"access_token":"b"}"#);
+        told(&start(&config)).await.expect("a token");
+        assert!(provider.asked()[4].contains("refresh_token=fourth&"));
+        // Who writes a new one into the configuration is believed.
+        let renewed = Config { refresh_token: Some(SecretString::from("fresh")), ..config.clone() };
+        provider.will(200, r#"{"access_token":"c"}"#);
+        told(&start(&renewed)).await.expect("a token");
+        assert!(provider.asked()[5].contains("refresh_token=fresh&"));
     }
 
     #[tokio::test]

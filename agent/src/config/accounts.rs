@@ -9,6 +9,7 @@ use mailsonar_settings::SecretSource;
 use super::meaning::{MX, Reader, is_host, is_loopback};
 use super::settings::{AccountSettings, EndpointSettings, EndpointTls, OauthSettings, Settings};
 use super::{Account, Endpoint};
+use crate::keepsake::Keepsake;
 use crate::oauth::{self, Tokens};
 use crate::return_path::{self, Bounces};
 use crate::submit::{Credentials, Proof, TlsMode};
@@ -59,7 +60,8 @@ impl Reader<'_> {
             let message = format!("{} is not one of the domains of {provider}", address.domain());
             self.fault(&format!("{key}.address"), message, "add it to that provider's `domains`");
         }
-        let proof = self.proof(&key, account)?;
+        let state = self.document.directory().join(&all.state_dir);
+        let proof = self.proof(&key, account, Keepsake::of(&state, name.as_str()))?;
         let username = account.username.clone().unwrap_or_else(|| account.address.clone());
         if username.is_empty() || username.contains(['\r', '\n', '\0']) {
             self.fault(
@@ -122,7 +124,7 @@ impl Reader<'_> {
     }
 
     /// A password, or where tokens come from: one of the two.
-    fn proof(&mut self, key: &str, account: &AccountSettings) -> Option<Proof> {
+    fn proof(&mut self, key: &str, account: &AccountSettings, keepsake: Keepsake) -> Option<Proof> {
         let source = SecretSource {
             name: "password",
             inline: account.password.as_ref(),
@@ -135,12 +137,12 @@ impl Reader<'_> {
                 self.fault(key, "has both a password and `oauth`", "keep one of them");
                 None
             }
-            Some(oauth) => self.tokens(&format!("{key}.oauth"), oauth),
+            Some(oauth) => self.tokens(&format!("{key}.oauth"), oauth, keepsake),
             None => self.secret(key, &source).map(Proof::Password),
         }
     }
 
-    fn tokens(&mut self, key: &str, oauth: &OauthSettings) -> Option<Proof> {
+    fn tokens(&mut self, key: &str, oauth: &OauthSettings, keepsake: Keepsake) -> Option<Proof> {
         let url = oauth.token_url.parse::<reqwest::Url>().ok().filter(reqwest::Url::has_host);
         let is_safe =
             |url: &reqwest::Url| url.scheme() == "https" || url.scheme() == "http" && is_loopback(url);
@@ -179,6 +181,7 @@ impl Reader<'_> {
             refresh_token: refresh_token.ok()?,
             scope: oauth.scope.clone(),
             mechanism: oauth.mechanism,
+            keepsake: Some(keepsake),
         };
         Some(Proof::Token(Arc::new(Tokens::new(config, self.clock.clone()))))
     }

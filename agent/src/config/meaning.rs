@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use mailsonar_clock::SharedClock;
-use mailsonar_protocol::{Direction, ServiceName, Text};
+use mailsonar_protocol::{AccountName, Direction, ServiceName, Text};
 use mailsonar_settings::{Document, Problem, Problems, SecretSource};
 
 use super::settings::{CollectorSettings, Settings, SiteSettings};
-use super::{Config, Route};
+use super::{Account, Config, Route};
 use crate::message::Signer;
 use crate::site::{Pattern, Sites};
 use crate::submit::Limits;
@@ -41,18 +41,7 @@ pub(super) fn of(document: &Document, clock: &SharedClock) -> Result<Config, Pro
             Some((name.clone(), Arc::new(reader.account(name, account, &settings)?)))
         })
         .collect();
-    let routes: Vec<_> = settings
-        .routes
-        .iter()
-        .filter_map(|(name, route)| Some((route, reader.route(name, route, &settings, &accounts)?)))
-        .collect::<Vec<_>>()
-        .into_iter()
-        .flat_map(|(settings, route)| {
-            let canaries = reader.canaries(&route, settings);
-            std::iter::once(route).chain(canaries)
-        })
-        .map(Arc::new)
-        .collect();
+    let routes = reader.routes(&settings, &accounts);
     reader.whole(&settings, &routes);
     let signers = reader.signers(&settings);
     let sites = reader.sites(&settings);
@@ -148,6 +137,21 @@ impl Reader<'_> {
                 None
             }
         }
+    }
+
+    /// Every route, and those of its canaries.
+    fn routes(
+        &mut self,
+        settings: &Settings,
+        accounts: &BTreeMap<AccountName, Arc<Account>>,
+    ) -> Vec<Arc<Route>> {
+        let mut routes = Vec::new();
+        for (name, written) in &settings.routes {
+            let Some(route) = self.route(name, written, settings, accounts) else { continue };
+            let canaries = self.canaries(&route, written);
+            routes.extend(std::iter::once(route).chain(canaries).map(Arc::new));
+        }
+        routes
     }
 
     /// What concerns the file as a whole.

@@ -7,6 +7,9 @@ use super::contract::{Contract, Statistic};
 use super::exact::Percent;
 use crate::evaluate::Leg;
 
+/// Ways that something can be promised of.
+const PROMISED: [Direction; 3] = [Direction::Outbound, Direction::Inbound, Direction::Loop];
+
 /// Everything that is wrong with a contract that could be read.
 pub(super) fn check(contract: &Contract, document: &Document) -> Vec<Problem> {
     let mut problems = Vec::new();
@@ -57,11 +60,7 @@ pub(super) fn check(contract: &Contract, document: &Document) -> Vec<Problem> {
                 "remove percent, or write statistic = \"fastest_mean\"",
             );
         }
-        if clause
-            .directions
-            .iter()
-            .any(|direction| matches!(direction, Direction::Control | Direction::Canary))
-        {
+        if clause.directions.iter().any(|direction| !PROMISED.contains(direction)) {
             wrong(
                 "delivery",
                 "control routes do not touch the service, and nothing is promised of canaries",
