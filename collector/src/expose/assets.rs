@@ -7,9 +7,11 @@ use std::sync::LazyLock;
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 
-const STYLE: &str = include_str!("pages/style.css");
+const STYLE: &str = concat!(include_str!("pages/style.css"), include_str!("../statement/render/parts.css"));
 const SCRIPT: &str = include_str!("pages/live.js");
 
 /// Where the files are, by their content.
@@ -25,6 +27,14 @@ fn path(name: &str, extension: &str, content: &str) -> String {
 /// What pages may do: look like this, refresh themselves, and send their forms home.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
     connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+/// What a statement's letter may do: look as it does. Its style is in it, so that it is one file.
+pub(super) static LETTER_POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
+    let hash = STANDARD.encode(Sha256::digest(crate::statement::render::style().as_bytes()));
+    let policy =
+        format!("default-src 'none'; style-src 'sha256-{hash}'; base-uri 'none'; frame-ancestors 'none'");
+    HeaderValue::from_str(&policy).expect("a policy is printable ASCII")
+});
 
 pub(super) async fn style() -> Response {
     file("text/css; charset=utf-8", STYLE)

@@ -59,8 +59,6 @@ pub(crate) fn router(collector: Collector, ingest: Ingest) -> Router {
         .route("/api/v1/statements", get(statements::list))
         .route("/api/v1/statements/{contract}/{service}/{period}", get(statements::one))
         .route("/api/v1/statements/{contract}/{service}/{period}/csv", get(statements::table))
-        .route("/statements", get(statements::index))
-        .route("/statements/{contract}/{service}/{period}", get(statements::page))
         .route("/api/v1/agents", get(api::agents))
         .route_layer(from_fn_with_state(collector.clone(), audience::insiders_only));
     pages()

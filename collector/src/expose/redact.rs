@@ -1,11 +1,14 @@
 //! What strangers may see of an incident: what fails, since when, where, and when it should be over.
 //! No addresses, no servers' words, no agents, and nothing operators wrote. Pure.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 
 use super::pages::{culprit, leg_of, sentence};
 use crate::evaluate::{Blame, Component, ComponentKind};
 use crate::incident::{Moment, MomentKind};
+use crate::statement::{Issued, Standing};
 use crate::store::{Incident, Resolution};
 
 /// The incident without anything that strangers must not see.
@@ -43,6 +46,31 @@ pub(super) fn redacted(incident: Incident, now: Timestamp) -> Incident {
         blame,
         ..incident
     }
+}
+
+/// The statement without the servers' words, and what operators wrote. The figures are as they are, and its
+/// hash is still that of the whole.
+pub(super) fn redacted_statement(mut issued: Issued) -> Issued {
+    let statement = &mut issued.statement;
+    let mut written = BTreeSet::new();
+    let refused = statement.refused_windows.iter_mut().map(|refused| &mut refused.window);
+    for window in statement.windows.iter_mut().chain(refused).filter(|window| window.source != "contract") {
+        written.insert(std::mem::take(&mut window.reason));
+    }
+    for downtime in &mut statement.downtimes {
+        downtime.evidence.clear();
+        for incident in &mut downtime.incidents {
+            incident.summary.clear();
+            incident.blame = None;
+            incident.clocks.acknowledged_by = None;
+        }
+        if let Standing::Excluded { reason, .. } = &mut downtime.standing
+            && written.contains(reason)
+        {
+            reason.clear();
+        }
+    }
+    issued
 }
 
 /// A moment in our own words, if strangers may know of it.

@@ -32,6 +32,10 @@ pub struct Contract {
     /// Where the definition was published.
     #[serde(default)]
     pub source: String,
+    /// Whether strangers may see its statements on the status page, with the price; no addresses, no
+    /// servers' words.
+    #[serde(default)]
+    pub public: bool,
     /// How long a period is.
     #[serde(default)]
     pub period: PeriodKind,

@@ -20,6 +20,7 @@ pub struct Slots {
     first: i64,
     end: i64,
     length: i64,
+    count: usize,
 }
 
 impl Slots {
@@ -29,12 +30,13 @@ impl Slots {
         let (first, end) = (period.start().as_microsecond(), period.end().as_microsecond());
         let gone = as_of.as_microsecond().clamp(first, end);
         let end = if gone == end { end } else { gone - (gone - first) % length };
-        Self { first, end, length }
+        let count = usize::try_from((end - first + length - 1) / length).unwrap_or(0);
+        Self { first, end, length, count }
     }
 
     /// How many.
     pub fn len(&self) -> usize {
-        usize::try_from((self.end - self.first + self.length - 1) / self.length).unwrap_or(0)
+        self.count
     }
 
     /// Whether there are none.
@@ -51,15 +53,17 @@ impl Slots {
 
     /// When a slot begins; the one past the last gives the end.
     pub fn start(&self, slot: usize) -> Timestamp {
+        Timestamp::from_microsecond(self.start_us(slot)).unwrap_or(Timestamp::MAX)
+    }
+
+    fn start_us(&self, slot: usize) -> i64 {
         let us = i64::try_from(slot).unwrap_or(i64::MAX).saturating_mul(self.length);
-        let us = self.first.saturating_add(us).min(self.end);
-        Timestamp::from_microsecond(us).unwrap_or(Timestamp::MAX)
+        self.first.saturating_add(us).min(self.end)
     }
 
     /// How long a slot is, in seconds.
     pub fn seconds(&self, slot: usize) -> u64 {
-        let length = self.start(slot + 1).duration_since(self.start(slot));
-        u64::try_from(length.as_secs()).unwrap_or(0)
+        u64::try_from((self.start_us(slot + 1) - self.start_us(slot)) / 1_000_000).unwrap_or(0)
     }
 }
 

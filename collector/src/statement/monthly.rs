@@ -94,6 +94,16 @@ impl Statements {
         }
         if problems.is_empty() { Ok(Self { config, contracts }) } else { Err(Problems(problems)) }
     }
+
+    /// Whether strangers may see the statements of a contract.
+    pub fn is_public(&self, contract: &str) -> bool {
+        self.contracts.iter().any(|file| file.contract.name.as_str() == contract && file.contract.public)
+    }
+
+    /// Whether there are contracts whose statements may be seen at all, by strangers or by others.
+    pub fn are_seen(&self, by_strangers: bool) -> bool {
+        self.contracts.iter().any(|file| file.contract.public || !by_strangers)
+    }
 }
 
 /// When each statement was last computed, while the process lives.

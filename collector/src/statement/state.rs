@@ -8,15 +8,15 @@ use sha2::{Digest, Sha256};
 
 use super::clauses::{clauses, credit};
 use super::confidence::{self, cut};
-use super::contract::ContractFile;
+use super::contract::{Contract, ContractFile, Statistic};
 use super::count::Count;
 use super::delivery;
 use super::document::{
-    Budget, Coverage, DayLine, Figures, Gap, Heading, LegFigures, RegionCoverage, Resolution, Span,
-    Statement, VERSION,
+    Budget, Coverage, DayLine, DeliveryFigures, Figures, Gap, Heading, LegFigures, RegionCoverage,
+    Resolution, Span, Statement, VERSION,
 };
 use super::downtime::downtimes;
-use super::exact::Share;
+use super::exact::{Percent, Share};
 use super::period::Period;
 use super::view::{State, View};
 use super::windows::Windows;
@@ -41,7 +41,10 @@ pub struct Setting {
 pub fn state(file: &ContractFile, setting: &Setting, count: &Count) -> Statement {
     let contract = &file.contract;
     let (counting, everything) = (View::of(contract, count, false), View::of(contract, count, true));
-    let figures = figures(contract, count, &counting);
+    let all = figures(contract, count, &everything, None);
+    // Where nothing is left out the times are the same, and need no second look.
+    let same = count.delays.iter().all(|delay| !delay.excluded).then(|| all.delivery.clone());
+    let figures = figures(contract, count, &counting, same);
     let downtimes = downtimes(contract, count, (&counting, &everything), setting);
     let clauses = clauses(contract, count, &figures, &downtimes);
     let period = &setting.period;
@@ -65,7 +68,7 @@ pub fn state(file: &ContractFile, setting: &Setting, count: &Count) -> Statement
         coverage: coverage(count, &counting, &everything, &figures),
         gaps: gaps(count, &counting),
         days: days(count, &counting, period),
-        everything: self::figures(contract, count, &everything),
+        everything: all,
         figures,
         clauses,
         downtimes,
@@ -96,18 +99,19 @@ pub(super) fn hex(bytes: &[u8]) -> String {
     })
 }
 
-fn figures(contract: &super::contract::Contract, count: &Count, view: &View) -> Figures {
+/// `delivery` is given where it is known already.
+fn figures(contract: &Contract, count: &Count, view: &View, delivery: Option<DeliveryFigures>) -> Figures {
     let mut sums = Sums::default();
     for slot in 0..count.slots.len() {
-        sums.add(count, view, slot);
+        sums.add_time(count, view, slot);
     }
-    let legs = (0..contract.legs.len()).map(|leg| leg_figures(contract.legs[leg], count, view, leg));
-    let mut times: Vec<u64> = count
-        .delays
-        .iter()
-        .filter(|delay| view.everything || !delay.excluded)
-        .map(|delay| delay.us)
-        .collect();
+    let legs: Vec<LegFigures> =
+        (0..contract.legs.len()).map(|leg| leg_figures(contract.legs[leg], count, view, leg)).collect();
+    let sum = |of: fn(&Share) -> u64| legs.iter().map(|leg| of(&leg.reachability)).sum();
+    let times = || {
+        let wanted = count.delays.iter().filter(|delay| view.everything || !delay.excluded);
+        delivery::figures(&mut wanted.map(|delay| delay.us).collect::<Vec<_>>())
+    };
     Figures {
         known_s: sums.known_s,
         unknown_s: sums.unknown_s,
@@ -116,9 +120,9 @@ fn figures(contract: &super::contract::Contract, count: &Count, view: &View) -> 
         counted_s: sums.counted_s,
         availability: Share::new(sums.known_s - sums.counted_s, sums.known_s),
         uptime: Share::new(sums.somewhere_s, sums.known_s),
-        reachability: Share::new(sums.probes - sums.failed, sums.probes),
-        legs: legs.collect(),
-        delivery: delivery::figures(&mut times),
+        reachability: Share::new(sum(|share| share.part), sum(|share| share.whole)),
+        delivery: delivery.unwrap_or_else(times),
+        legs,
     }
 }
 
@@ -137,6 +141,11 @@ struct Sums {
 
 impl Sums {
     fn add(&mut self, count: &Count, view: &View, slot: usize) {
+        self.add_time(count, view, slot);
+        self.add_probes(count, view, slot);
+    }
+
+    fn add_time(&mut self, count: &Count, view: &View, slot: usize) {
         let seconds = count.slots.seconds(slot);
         match view.states[slot] {
             State::Unknown => self.unknown_s += seconds,
@@ -150,6 +159,9 @@ impl Sums {
             self.down_s += seconds;
             self.counted_s += if view.counted[slot] { seconds } else { 0 };
         }
+    }
+
+    fn add_probes(&mut self, count: &Count, view: &View, slot: usize) {
         for (leg, regions) in count.cells.iter().enumerate() {
             if view.legs[leg].states[slot] == State::Excluded {
                 continue;
@@ -269,7 +281,8 @@ fn days(count: &Count, view: &View, period: &Period) -> Vec<DayLine> {
             break;
         }
         spent_s += sums.counted_s;
-        let delivery = delivery::figures(&mut times[at]);
+        let mut percentile =
+            |percent| delivery::figure(Statistic::Percentile, Percent::whole(percent), &mut times[at]);
         lines.push(DayLine {
             date: day.date,
             from: day.start,
@@ -279,8 +292,8 @@ fn days(count: &Count, view: &View, period: &Period) -> Vec<DayLine> {
             excluded_s: sums.excluded_s,
             unknown_s: sums.unknown_s,
             reachability: Share::new(sums.probes - sums.failed, sums.probes),
-            median_us: delivery.median_us,
-            p95_us: delivery.p95_us,
+            median_us: percentile(50),
+            p95_us: percentile(95),
             spent_s,
         });
     }

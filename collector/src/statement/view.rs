@@ -79,7 +79,7 @@ fn leg_view(rules: &Downtime, count: &Count, leg: usize, everything: bool) -> Le
             let (failed, all) = failed_of(cells[slot], everything);
             if all > 0 {
                 known += 1;
-                bad += usize::from(Share::new(failed, all).is_above(rules.error_share));
+                bad += usize::from(failed > 0 && Share::new(failed, all).is_above(rules.error_share));
             }
         }
         let state = if !everything && count.excluded[leg][slot] > 0 {

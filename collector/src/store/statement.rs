@@ -132,6 +132,30 @@ impl Store {
         )
     }
 
+    /// Of each statement the newest revision, the newest period first, no more than `limit` of those that
+    /// are wanted, by contract and service.
+    pub fn newest_statements(
+        &self,
+        limit: usize,
+        wanted: impl Fn(&str, &ServiceName) -> bool,
+    ) -> Result<Vec<Issued>, StoreError> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT contract, service, document FROM statements WHERE NOT EXISTS
+                 (SELECT 1 FROM statements AS newer WHERE newer.contract = statements.contract
+                     AND newer.service = statements.service AND newer.period = statements.period
+                     AND newer.revision > statements.revision)
+             ORDER BY period DESC, contract, service",
+        )?;
+        let mut rows = statement.query([])?;
+        let mut newest = Vec::new();
+        while let Some(row) = rows.next()?.filter(|_| newest.len() < limit) {
+            if wanted(&row.get::<_, String>(0)?, &word(&row.get::<_, String>(1)?)?) {
+                newest.push(serde_json::from_str(&row.get::<_, String>(2)?)?);
+            }
+        }
+        Ok(newest)
+    }
+
     /// What was issued, the newest period first, no more than `limit`.
     pub fn statements(&self, limit: u32) -> Result<Vec<StatementLine>, StoreError> {
         self.engine.rows(

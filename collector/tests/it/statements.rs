@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use jiff::{SignedDuration, Timestamp};
 use mailsonar_collector::statement::evidence::Given;
 use mailsonar_collector::statement::{
@@ -216,6 +218,82 @@ fn foreign_words_are_escaped_on_the_page() {
     assert!(page.contains("Credit due") && page.contains("360.00 EUR") && page.contains("2026-12-14"));
     let table = render::csv(&issued);
     assert!(table.contains("statement,,credit_minor_units,36000\r\n"), "{table}");
+}
+
+/// A collector with a contract and its statement of November, under `more` configuration.
+async fn with_statement(contract_text: &str, more: &str) -> Served {
+    let directory = tempfile::tempdir().expect("a directory");
+    std::fs::write(directory.path().join("gold.toml"), contract_text).expect("written");
+    let text = configuration(&format!("[statements]\ncontracts = [\"gold.toml\"]\n{more}"));
+    let document = mailsonar_settings::Document::new(directory.path().join("collector.toml"), text);
+    let config =
+        mailsonar_collector::Config::from_document(&document).unwrap_or_else(|wrong| panic!("{wrong}"));
+    let store = Store::in_memory().expect("a store");
+    let agent = heard(&store);
+    two_days(&store, &agent);
+    let now = time("2026-12-01T06:00:00Z");
+    let clock = Hand::at(now.duration_since(at(0)).as_secs());
+    let served = Served::with(config, clock, store).await;
+    served.collector.issue_statements(&mut mailsonar_collector::statement::Looked::default(), now).await;
+    served
+}
+
+#[tokio::test]
+async fn the_statement_has_the_house_s_look_and_its_letter_runs_nothing() {
+    let hostile = contract("UTC", TERMS).text.replace("\"Gold\"", "\"<script>alert(1)</script>\"");
+    let served = with_statement(&hostile, "").await;
+    let (_, list) = served.get("/statements").await;
+    assert!(list.contains("1 credit to be claimed, the first until 14 Dec 2026."), "{list}");
+    assert!(list.contains("360.00 EUR (30 %)") && list.contains("aria-current=\"page\""), "{list}");
+    let (_, page) = served.get("/statements/gold/acme/2026-11").await;
+    assert!(
+        page.contains("acme, 2026-11: credit due, 360.00 EUR (30 %).")
+            && page.contains("queued &lt;as&gt; 4C1")
+    );
+    assert!(page.contains("href=\"/statements/gold/acme/2026-11/letter?revision=1\""));
+    for page in [&list, &page] {
+        assert!(!page.contains("<script>") && !page.contains("style="), "nothing inline, nothing hostile");
+        assert!(page.contains("&lt;script&gt;"));
+    }
+    // The letter is one file, with its style in it: the policy knows that style by its hash, and nothing else.
+    let url = format!("{}/statements/gold/acme/2026-11/letter", served.base);
+    let letter = served.http.get(url).send().await.expect("an answer");
+    let policy = letter.headers()["content-security-policy"].to_str().expect("text").to_owned();
+    let letter = letter.text().await.expect("text");
+    let style = letter.split_once("<style>").expect("a style").1.split_once("</style>").expect("its end").0;
+    let hash = STANDARD.encode(<sha2::Sha256 as sha2::Digest>::digest(style));
+    assert_eq!(
+        policy,
+        format!("default-src 'none'; style-src 'sha256-{hash}'; base-uri 'none'; frame-ancestors 'none'")
+    );
+}
+
+#[tokio::test]
+async fn strangers_see_the_statements_of_contracts_that_are_public_and_no_servers_words() {
+    let token = mailsonar_collector::ingest::token_hash("mst_maria");
+    let more = format!("[operators.maria]\ntoken_sha256 = \"{token}\"\n[expose]\npublic = [\"acme\"]\n");
+    let text = contract("UTC", TERMS).text;
+    let private = with_statement(&text, &more).await;
+    assert!(!private.get("/").await.1.contains("/statements"), "it is not even in the navigation");
+    assert!(private.get("/statements").await.1.contains("No statement was issued yet."));
+    for form in ["", "/letter"] {
+        let path = format!("/statements/gold/acme/2026-11{form}");
+        assert_eq!(private.get(&path).await.0, 404);
+        let all = private.http.get(format!("{}{path}", private.base)).bearer_auth("mst_maria");
+        let all = all.send().await.expect("an answer").text().await.expect("text");
+        assert!(all.contains("queued &lt;as&gt; 4C1"), "an operator is told all");
+    }
+    let public = with_statement(&format!("public = true\n{text}"), &more).await;
+    assert!(public.get("/").await.1.contains("href=\"/statements\""));
+    for form in ["", "/letter"] {
+        let (status, page) = public.get(&format!("/statements/gold/acme/2026-11{form}")).await;
+        assert_eq!(status, 200);
+        assert!(page.contains("89.58333 %") && page.contains("360.00 EUR"));
+        for secret in ["queued", "4C1", "mx.acme.example", "/api/v1/statements"] {
+            assert!(!page.contains(secret), "{form} tells strangers of {secret}");
+        }
+    }
+    assert_eq!(public.get("/api/v1/statements/gold/acme/2026-11").await.0, 401);
 }
 
 #[test]

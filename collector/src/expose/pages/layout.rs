@@ -22,6 +22,8 @@ pub(super) struct Scene {
     pub(super) signed: Option<Signed>,
     /// Whether anybody could sign in.
     pub(super) has_operators: bool,
+    /// Whether there is a contract whose statements may be seen.
+    pub(super) has_statements: bool,
     /// The path that was asked for.
     pub(super) path: String,
 }
@@ -33,6 +35,7 @@ pub(super) enum Tab {
     Incidents,
     Agents,
     Maintenance,
+    Statements,
     Elsewhere,
 }
 
@@ -52,6 +55,7 @@ const TABS: &[(Tab, &str, &str)] = &[
     (Tab::Incidents, "/incidents", "Incidents"),
     (Tab::Agents, "/agents", "Agents"),
     (Tab::Maintenance, "/maintenance", "Maintenance"),
+    (Tab::Statements, "/statements", "Statements"),
 ];
 
 /// Seconds after which a browser without scripts asks again.
@@ -97,7 +101,11 @@ fn header(scene: &Scene, tab: Tab) -> Markup {
             nav aria-label="Pages" {
                 ul {
                     @for (place, path, name) in TABS {
-                        @if *place != Tab::Agents || scene.audience.is_told_all() {
+                        @if match place {
+                            Tab::Agents => scene.audience.is_told_all(),
+                            Tab::Statements => scene.has_statements,
+                            _ => true,
+                        } {
                             li { a href=(path) aria-current=[(*place == tab).then_some("page")] { (name) } }
                         }
                     }

@@ -20,6 +20,7 @@ mod plot;
 mod probe;
 mod service;
 mod signin;
+mod statements;
 mod stuck;
 mod summary;
 mod waterfall;
@@ -85,10 +86,11 @@ impl FromRequestParts<Collector> for Scene {
         let audience = Audience::from_request_parts(parts, collector).await?;
         let now = collector.now();
         Ok(Self {
-            audience,
             now,
             signed: collector.sessions().of(&parts.headers, now),
+            has_statements: collector.config().statements.are_seen(!audience.is_told_all()),
             has_operators: !collector.config().operators.is_empty(),
+            audience,
             // A form is come back from to its page, and from signing in to what was to be seen.
             path: if parts.method == Method::GET && parts.uri.path() != signin::PATH {
                 parts.uri.path().to_owned()
@@ -109,6 +111,9 @@ pub(super) fn router() -> Router<Collector> {
         .route("/probes/{id}", get(probe))
         .route("/agents", get(agents))
         .route("/maintenance", get(maintenance))
+        .route("/statements", get(statements::index))
+        .route("/statements/{contract}/{service}/{period}", get(statements::one))
+        .route("/statements/{contract}/{service}/{period}/letter", get(statements::letter))
         .route(signin::PATH, get(signin::form).post(signin::sign_in))
         .route("/sign-out", post(signin::sign_out))
         .route("/incidents/{id}/acknowledge", post(deeds::acknowledge))

@@ -8,7 +8,7 @@ use super::super::period::Zone;
 use super::super::revision::Issued;
 use super::{plot, words};
 
-const STYLE: &str = include_str!("statement.css");
+const STYLE: &str = concat!(include_str!("letter.css"), include_str!("parts.css"));
 
 /// How many downtimes are listed; JSON and CSV have them all.
 const LISTED: usize = 100;
@@ -28,18 +28,33 @@ pub fn html(issued: &Issued, zone: &Zone) -> String {
             body {
                 (heading(issued, zone))
                 (due(statement))
-                (clauses(statement))
-                (figures(statement))
-                (plots(statement))
-                (downtimes(statement, zone))
-                (windows(statement, zone))
-                (coverage(statement))
-                (changes(issued))
+                (sections(issued, zone))
                 (notes(issued))
             }
         }
     };
     page.into_string()
+}
+
+/// The style of the page, for whoever must know what it is before it is used.
+pub fn style() -> &'static str {
+    STYLE
+}
+
+/// All that follows the heading. Its style is `parts.css`.
+pub fn sections(issued: &Issued, zone: &Zone) -> Markup {
+    let statement = &issued.statement;
+    html! {
+        div.statement {
+            (clauses(statement))
+            (figures(statement))
+            (plots(statement))
+            (downtimes(statement, zone))
+            (windows(statement, zone))
+            (coverage(statement))
+            (changes(issued))
+        }
+    }
 }
 
 fn heading(issued: &Issued, zone: &Zone) -> Markup {
@@ -67,7 +82,7 @@ fn due(statement: &Statement) -> Markup {
     let credit = &statement.credit;
     let any = !credit.percent.is_nothing();
     html! {
-        section.due.bad[any].good[!any] {
+        section.due.owed[any] {
             @if any {
                 p.amount {
                     "Credit due: "
@@ -88,7 +103,7 @@ fn clauses(statement: &Statement) -> Markup {
     html! {
         section {
             h2 { "What was promised" }
-            table {
+            div.scroll tabindex="0" role="region" aria-label="Clauses" { table {
                 thead { tr { th { "Clause" } th { "Promised" } th { "Measured" } th { "" } th.number { "Credit" } } }
                 tbody {
                     @for clause in &statement.clauses {
@@ -100,7 +115,7 @@ fn clauses(statement: &Statement) -> Markup {
                         }
                     }
                 }
-            }
+            } }
         }
     }
 }
@@ -113,7 +128,7 @@ fn figures(statement: &Statement) -> Markup {
     html! {
         section {
             h2 { "What was measured" }
-            table.figures {
+            div.scroll tabindex="0" role="region" aria-label="Figures" { table.figures {
                 thead { tr { th { "" } th.number { "Exclusions applied" } th.number { "Everything counted" } } }
                 tbody {
                     (row("Availability", |f| f.availability.to_string()))
@@ -131,8 +146,8 @@ fn figures(statement: &Statement) -> Markup {
                     (row("Delivery time: mean", |f| words::delay(f.delivery.mean_us)))
                     (row("Delivery time: mean of the fastest 95 %", |f| words::delay(f.delivery.fastest_95_mean_us)))
                 }
-            }
-            table.figures {
+            } }
+            div.scroll tabindex="0" role="region" aria-label="Figures by leg" { table.figures {
                 thead { tr { th { "Leg" } th.number { "Downtime" } th.number { "Uptime" } th.number { "Reachability" } th.number { "Unknown probes" } th.number { "Set aside" } } }
                 tbody {
                     @for leg in &counting.legs {
@@ -142,7 +157,7 @@ fn figures(statement: &Statement) -> Markup {
                         }
                     }
                 }
-            }
+            } }
         }
     }
 }
@@ -150,18 +165,18 @@ fn figures(statement: &Statement) -> Markup {
 fn plots(statement: &Statement) -> Markup {
     let budget = &statement.budget;
     html! {
-        section.plot {
+        section.drawn {
             h2 { "Day by day" }
             (plot::calendar(statement))
             p.legend {
-                span.key.down {} " downtime that counts "
-                span.key.aside {} " downtime that does not "
-                span.key.window {} " window left out "
-                span.key.gap {} " nothing known "
-                span.key.up {} " no downtime"
+                span { span.key.down {} "downtime that counts" }
+                span { span.key.aside {} "downtime that does not" }
+                span { span.key.window {} "window left out" }
+                span { span.key.gap {} "nothing known" }
+                span { span.key.up {} "no downtime" }
             }
         }
-        section.plot {
+        section.drawn {
             h2 { "Error budget" }
             p {
                 "The target leaves " (words::duration(budget.allowed_s)) " of downtime; "
@@ -170,7 +185,7 @@ fn plots(statement: &Statement) -> Markup {
             (plot::budget(statement))
         }
         @if statement.figures.delivery.arrived > 0 {
-            section.plot {
+            section.drawn {
                 h2 { "Delivery times" }
                 p { "The median (solid, dotted at each day) and what 95 % of the mail does not exceed (dashed)." }
                 (plot::delivery(statement))
@@ -198,7 +213,7 @@ fn downtime_entry(at: usize, downtime: &Downtime, zone: &Zone) -> Markup {
     let legs: Vec<&str> = downtime.legs.iter().map(|leg| leg.as_str()).collect();
     let regions: Vec<&str> = downtime.regions.iter().map(mailsonar_protocol::Region::as_str).collect();
     html! {
-        article.counts[downtime.standing == Standing::Counts] {
+        article.downtime.counts[downtime.standing == Standing::Counts] {
             h3 { (at) ". " (zone.show(downtime.from)) " until " (zone.show(downtime.until)) }
             p { strong { (words::duration(downtime.seconds)) } ", " (legs.join(" and ")) "; " (words::standing(downtime)) "." }
             @if !downtime.causes.is_empty() {
@@ -209,10 +224,11 @@ fn downtime_entry(at: usize, downtime: &Downtime, zone: &Zone) -> Markup {
             }
             @for incident in &downtime.incidents {
                 p.incident {
-                    "Incident " code { (incident.id) } ": " (incident.summary)
+                    "Incident " code { (incident.id) }
+                    @if !incident.summary.is_empty() { ": " (incident.summary) }
                     @if let Some(blame) = &incident.blame { " " (blame.words) }
                 }
-                table.clocks {
+                table.moments {
                     tr {
                         (clock("First failure", Some(incident.started_at), zone))
                         (clock("Accepting again", incident.clocks.accepting_at, zone))
@@ -243,7 +259,7 @@ fn windows(statement: &Statement, zone: &Zone) -> Markup {
         @if !statement.windows.is_empty() || !statement.refused_windows.is_empty() {
             section {
                 h2 { "Windows" }
-                table {
+                div.scroll tabindex="0" role="region" aria-label="Windows" { table {
                     thead { tr { th { "From, until" } th { "Kind" } th { "Reason" } th { "" } } }
                     tbody {
                         @for window in &statement.windows {
@@ -260,7 +276,7 @@ fn windows(statement: &Statement, zone: &Zone) -> Markup {
                             }
                         }
                     }
-                }
+                } }
             }
         }
     }
@@ -283,14 +299,14 @@ fn coverage(statement: &Statement) -> Markup {
                     (words::duration(statement.span.slot_s)) "."
                 }
             }
-            table.figures {
+            div.scroll tabindex="0" role="region" aria-label="Regions" { table.figures {
                 thead { tr { th { "Region" } th.number { "Time seen" } th.number { "Reachability" } } }
                 tbody {
                     @for region in &coverage.regions {
                         tr { td { (region.region) } td.number { (region.time) } td.number { (region.reachability) } }
                     }
                 }
-            }
+            } }
         }
     }
 }
@@ -300,10 +316,10 @@ fn changes(issued: &Issued) -> Markup {
         @if !issued.changes.is_empty() {
             section {
                 h2 { "What changed since revision " (issued.revision - 1) }
-                table {
+                div.scroll tabindex="0" role="region" aria-label="Changes" { table {
                     thead { tr { th { "What" } th { "Was" } th { "Is" } } }
                     tbody { @for change in &issued.changes { tr { td { (change.what) } td { (change.was) } td { (change.is) } } } }
-                }
+                } }
             }
         }
     }

@@ -8,4 +8,5 @@ mod plot;
 mod words;
 
 pub use csv::csv;
-pub use html::html;
+pub use html::{html, sections, style};
+pub use words::promised;

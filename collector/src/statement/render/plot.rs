@@ -27,7 +27,12 @@ pub(super) fn calendar(statement: &Statement) -> Markup {
             let day = days[at].from;
             let (left, right) = (across(day, from.max(day)), across(day, until.min(end(at))));
             let y = TOP + ROW * count(at) + 1.0;
-            html! { rect class=(class) x=(px(left)) y=(px(y)) width=(px((right - left).max(1.5))) height=(px(ROW - 2.0)) {} }
+            let pattern = match class {
+                "window" => Some("url(#hatch)"),
+                "gap" => Some("url(#dots)"),
+                _ => None,
+            };
+            html! { rect class=(class) fill=[pattern] x=(px(left)) y=(px(y)) width=(px((right - left).max(1.5))) height=(px(ROW - 2.0)) {} }
         })
     };
     html! {
@@ -57,12 +62,12 @@ fn patterns() -> Markup {
     html! {
         defs {
             pattern id="hatch" width="5" height="5" patternUnits="userSpaceOnUse" patternTransform="rotate(45)" {
-                rect width="5" height="5" fill="#e8eef7" {}
-                line x1="0" y1="0" x2="0" y2="5" stroke="#4a6fa5" stroke-width="2" {}
+                rect class="hatch-ground" width="5" height="5" {}
+                line class="hatch-line" x1="0" y1="0" x2="0" y2="5" {}
             }
             pattern id="dots" width="4" height="4" patternUnits="userSpaceOnUse" {
-                rect width="4" height="4" fill="#ececec" {}
-                circle cx="2" cy="2" r="0.9" fill="#8a8a8a" {}
+                rect class="dots-ground" width="4" height="4" {}
+                circle class="dots-dot" cx="2" cy="2" r="0.9" {}
             }
         }
     }

@@ -1,7 +1,7 @@
 //! How figures are put into words.
 
 use super::super::contract::{Measure, Statistic};
-use super::super::document::{Cause, Clause, ClauseSubject, Downtime, Standing};
+use super::super::document::{Cause, Clause, ClauseSubject, Downtime, Standing, Statement};
 use super::super::exact::Percent;
 use super::super::windows::WindowKind;
 
@@ -45,6 +45,15 @@ fn statistic(statistic: Statistic, percent: Percent) -> String {
     }
 }
 
+/// What was promised of availability: `at least 99.9 %`.
+pub fn promised(statement: &Statement) -> String {
+    let of = |clause: &Clause| match &clause.subject {
+        ClauseSubject::Availability { target, .. } => Some(format!("at least {target} %")),
+        _ => None,
+    };
+    statement.clauses.iter().find_map(of).unwrap_or_default()
+}
+
 /// A clause: what it is about, what was promised, what was measured.
 pub(super) fn clause(clause: &Clause) -> [String; 3] {
     match &clause.subject {
@@ -81,6 +90,7 @@ pub(super) fn standing(downtime: &Downtime) -> String {
         }
         Standing::Counts => "counts".into(),
         Standing::TooShort => "too short to count".into(),
+        Standing::Excluded { kind, reason } if reason.is_empty() => format!("excluded, {}", window(*kind)),
         Standing::Excluded { kind, reason } => format!("excluded, {}: {reason}", window(*kind)),
         Standing::OwnTrouble => "set aside: the regions or references were in trouble themselves".into(),
     }
