@@ -12,7 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use mailsonar_clock::{Clock, SystemClock};
 use mailsonar_collector::statement::evidence::{self, Given};
 use mailsonar_collector::statement::{ContractFile, Period, controls, gather, issue};
-use mailsonar_collector::store::{Agent, Desks, Hello, Store, StoreError};
+use mailsonar_collector::store::{Agent, Desks, Hello, Incident, Store, StoreError};
 use mailsonar_protocol::{AgentHealth, Record};
 use serde_json::{Value, json};
 
@@ -146,9 +146,10 @@ async fn fill(path: &Path, options: &Options) -> Result<u64> {
         let mut records: Vec<(Agent, Record)> = Vec::new();
         for minute in (hour * 60..hour * 60 + 60).filter(|minute| minute % options.every == 0) {
             for (region, agent) in agents.iter().enumerate() {
-                records.push((agent.clone(), record(start, minute, region, false)?));
+                records
+                    .push((agent.clone(), record(start, (minute, minute / options.every), region, false)?));
                 if minute % 10 == 0 {
-                    records.push((agent.clone(), record(start, minute, region, true)?));
+                    records.push((agent.clone(), record(start, (minute, 0), region, true)?));
                 }
             }
         }
@@ -160,11 +161,31 @@ async fn fill(path: &Path, options: &Options) -> Result<u64> {
         };
         desks.run(write).await?;
     }
+    let thursday = incident()?;
+    desks.run(move |store| store.put_incident(&thursday)).await?;
     Ok(probes)
 }
 
+/// The outage as the collector saw it, with its three clocks.
+fn incident() -> Result<Incident> {
+    let at = |time: &str| format!("2026-11-26T{time}Z");
+    let regions = json!({ "failing": [], "passing": [], "unknown": [] });
+    let whole = json!({
+        "id": "019abf2c-0000-7000-8000-000000000001", "dedup_key": "mailsonar/acme/receive/1", "service": "acme",
+        "leg": "receive", "state": "resolved", "severity": "critical", "reason": "quorum_failing",
+        "summary": "Receiving at acme fails at stage connect (timeout) in all regions since 11:00:05 UTC.",
+        "started_at": at("11:00:05"), "opened_at": at("11:00:21"), "resolved_at": at("14:31:00"), "settled_until": null,
+        "resolution": { "reason": "recovered", "summary": "It works again.", "regions": regions },
+        "regions": regions, "evidence": { "probes": 0, "failed": 0, "outcomes": {}, "causes": {}, "samples": [] },
+        "blame": { "suspects": [], "cleared": [], "words": "acme's MX is to blame: control routes pass in all regions." },
+        "clocks": { "accepting_at": at("12:40:11"), "on_time_at": at("13:04:02"), "drained_at": at("14:31:00") },
+        "backlog": { "missing": 0, "arrived_late": 120 }, "failovers": [], "timeline": [], "silenced_by": [],
+    });
+    serde_json::from_value(whole).context("an incident")
+}
+
 /// What a region sees at a minute of the month.
-fn record(start: Timestamp, minute: i64, region: usize, control: bool) -> Result<Record> {
+fn record(start: Timestamp, (minute, turn): (i64, i64), region: usize, control: bool) -> Result<Record> {
     let spread = i64::try_from(region)? * 5_700 + minute * 37 % 900;
     let at = start + SignedDuration::from_mins(minute) + SignedDuration::from_millis(spread);
     let (day, of_day) = (minute / 1_440 + 1, minute % 1_440);
@@ -176,7 +197,7 @@ fn record(start: Timestamp, minute: i64, region: usize, control: bool) -> Result
     // The last region's own line is down: its control probes fail as well.
     let cut_off = region == 0 && is(12, 300, 360);
     let blip = !control && (minute * 7 + i64::try_from(region)? * 13) % 9_973 == 0;
-    let inbound = minute % 2 == 1;
+    let inbound = (turn + i64::try_from(region)?) % 2 == 1;
     let bad = out || worked_on || cut_off || blip;
     let time = |us: i64| (at + SignedDuration::from_micros(us)).to_string();
     let delay = if late { 1_500_000_000 } else { 900_000 + (minute * 7_919) % 1_700_000 };

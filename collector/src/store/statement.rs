@@ -139,21 +139,18 @@ impl Store {
         limit: usize,
         wanted: impl Fn(&str, &ServiceName) -> bool,
     ) -> Result<Vec<Issued>, StoreError> {
-        let mut statement = self.connection.prepare_cached(
-            "SELECT contract, service, document FROM statements WHERE NOT EXISTS
-                 (SELECT 1 FROM statements AS newer WHERE newer.contract = statements.contract
-                     AND newer.service = statements.service AND newer.period = statements.period
-                     AND newer.revision > statements.revision)
+        let mut named: Vec<(String, ServiceName, String)> = self.engine.rows(
+            "SELECT DISTINCT period, contract, service FROM statements
              ORDER BY period DESC, contract, service",
+            params![],
+            |row| Ok((row.get(1)?, word(row.get(2)?)?, row.get(0)?)),
         )?;
-        let mut rows = statement.query([])?;
-        let mut newest = Vec::new();
-        while let Some(row) = rows.next()?.filter(|_| newest.len() < limit) {
-            if wanted(&row.get::<_, String>(0)?, &word(&row.get::<_, String>(1)?)?) {
-                newest.push(serde_json::from_str(&row.get::<_, String>(2)?)?);
-            }
-        }
-        Ok(newest)
+        named.retain(|(contract, service, _)| wanted(contract, service));
+        named.truncate(limit);
+        let newest = named
+            .into_iter()
+            .map(|(contract, service, period)| self.statement(&contract, &service, &period, None));
+        newest.filter_map(Result::transpose).collect()
     }
 
     /// What was issued, the newest period first, no more than `limit`.

@@ -110,8 +110,8 @@ fn clauses(statement: &Statement) -> Markup {
                         @let [what, promised, measured] = words::clause(clause);
                         @let (kept, class) = words::kept(clause);
                         tr {
-                            td { (what) } td { (promised) } td { (measured) }
-                            td class=(class) { (kept) } td.number { (clause.credit) " %" }
+                            td { (what) } td.whole { (promised) } td { (measured) }
+                            td.whole class=(class) { (kept) } td.number { (clause.credit) " %" }
                         }
                     }
                 }
