@@ -21,6 +21,7 @@ pub fn csv(issued: &Issued) -> String {
         table.row("clause", &item, "credit_percent", &clause.credit.to_string());
     }
     downtimes(&mut table, statement);
+    windows(&mut table, statement);
     for day in &statement.days {
         let item = day.date.to_string();
         for (field, value) in [
@@ -61,6 +62,8 @@ fn head(table: &mut Table, issued: &Issued) {
             credit.amount.as_ref().map(|money| money.minor.to_string()).unwrap_or_default(),
         ),
         ("currency", credit.amount.as_ref().map(|money| money.currency.clone()).unwrap_or_default()),
+        ("budget_allowed_s", statement.budget.allowed_s.to_string()),
+        ("budget_spent_s", statement.budget.spent_s.to_string()),
         ("claim_until", credit.claim_until.map(|date| date.to_string()).unwrap_or_default()),
     ] {
         table.row("statement", "", field, &value);
@@ -107,6 +110,25 @@ fn downtimes(table: &mut Table, statement: &Statement) {
             ("incidents", join(downtime.incidents.iter().map(|incident| incident.id.clone()).collect())),
         ] {
             table.row("downtime", &item, field, &value);
+        }
+    }
+}
+
+/// Those that are left out, then those that were claimed and count.
+fn windows(table: &mut Table, statement: &Statement) {
+    let kept = statement.windows.iter().map(|window| (window, "left out".to_owned()));
+    let refused = statement.refused_windows.iter();
+    let refused = refused.map(|refused| (&refused.window, format!("counts: {}", refused.why)));
+    for (at, (window, standing)) in kept.chain(refused).enumerate() {
+        let item = (at + 1).to_string();
+        for (field, value) in [
+            ("from", window.from.to_string()),
+            ("until", window.until.to_string()),
+            ("kind", words::window(window.kind).to_owned()),
+            ("reason", window.reason.clone()),
+            ("standing", standing),
+        ] {
+            table.row("window", &item, field, &value);
         }
     }
 }
