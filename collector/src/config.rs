@@ -104,7 +104,8 @@ impl Config {
         warnings.extend(unwise);
         let hosts = [notifiers.hosts(), &heartbeats.hosts].concat();
         problems.extend(services::check(&file.services, &hosts, file.store.retention, document));
-        warnings.extend(too_many_regions(&file.evaluate, &file.agents));
+        problems.extend(too_many_regions(&file.evaluate, &file.agents, document));
+        problems.extend(outwaits_the_store(&file.evaluate, &file.store, document));
         let statements = Statements::build(file.statements, &notifiers, document).unwrap_or_else(|wrong| {
             problems.extend(wrong.0);
             Statements::default()
@@ -137,15 +138,31 @@ impl Config {
     }
 }
 
-/// More regions than there are agents in: then all that there are must agree.
-fn too_many_regions(rules: &evaluate::Config, agents: &Agents) -> Option<String> {
+/// A quorum of more regions than there are agents in can never be reached.
+fn too_many_regions(rules: &evaluate::Config, agents: &Agents, document: &Document) -> Option<Problem> {
     let regions: BTreeSet<_> = agents.values().map(|agent| &agent.region).collect();
     let usual = evaluate::Config::default().regions;
     (rules.regions > regions.len().max(usual)).then(|| {
-        format!(
-            "[evaluate] regions = {}, but [agents] stand in {}: an incident ends only when all of them agree",
-            rules.regions,
-            regions.len()
+        document.problem(
+            "evaluate.regions",
+            format!("{} regions never agree where [agents] stand in {}", rules.regions, regions.len()),
+            "write no more than there are regions with agents",
+        )
+    })
+}
+
+/// What is waited for longer than it is kept can never be seen.
+fn outwaits_the_store(
+    rules: &evaluate::Config,
+    store: &store::Config,
+    document: &Document,
+) -> Option<Problem> {
+    let grace = rules.drain_grace?;
+    (grace.get() >= store.retention.get()).then(|| {
+        document.problem(
+            "evaluate.drain_grace",
+            "not shorter than `store.retention`: what is missing would be forgotten before it is given up",
+            "write less, or keep records longer",
         )
     })
 }

@@ -173,8 +173,11 @@ impl Reader<'_> {
             let hint = "no control route (reference to reference): trouble of this agent's own network cannot be \
                         told from the service's as surely";
             self.warnings.push(hint.into());
-        } else {
-            self.warnings.extend(unproven(routes));
+        }
+        for (reference, words) in unproven(routes).into_iter().filter(|_| control) {
+            let remedy =
+                "add a control route that begins or ends there, or let the routes go by another reference";
+            self.fault(&format!("references.{reference}"), words, remedy);
         }
     }
 
@@ -275,8 +278,9 @@ pub(super) fn is_loopback(url: &reqwest::Url) -> bool {
 }
 
 /// References that several routes lean on, and no control route: were one in trouble, all of these routes
-/// would fail alike, and nothing would show that it is not the service's fault.
-fn unproven(routes: &[Arc<Route>]) -> Vec<String> {
+/// would fail alike, and nothing would show that it is not the service's fault. Refused where other references
+/// are proven; who has no control route at all is warned of that.
+fn unproven(routes: &[Arc<Route>]) -> Vec<(ServiceName, String)> {
     let control = |route: &&Arc<Route>| route.card.direction == Direction::Control;
     let proven: BTreeSet<&ServiceName> = routes
         .iter()
@@ -293,11 +297,12 @@ fn unproven(routes: &[Arc<Route>]) -> Vec<String> {
         .into_iter()
         .filter(|(reference, names)| names.len() > 1 && !proven.contains(reference))
         .map(|(reference, names)| {
-            format!(
+            let words = format!(
                 "routes {} lean on {reference}, which no control route proves: its trouble would look like the \
                  service's",
                 names.join(" and ")
-            )
+            );
+            (reference.clone(), words)
         })
         .collect()
 }

@@ -452,10 +452,6 @@ fn broken_toml_and_a_missing_file_are_named() {
 
 #[test]
 fn what_is_allowed_but_careless_is_warned_of() {
-    let unproven = "[references.third]\ndomains = [\"third.example\"]\n[accounts.third]\nreference = \"third\"\naddress = \"probe@third.example\"\n\
-        password_file = \"far.password\"\nsubmission = { host = \"smtp.third.example\", tls = \"tls\" }\n\
-        imap = { host = \"imap.third.example\", tls = \"tls\" }\n[routes.out]\nfrom = \"near\"\nto = \"third\"\n\
-        [routes.back]\nfrom = \"third\"\nto = \"near\"\n[routes.control]\n";
     let table: &[(&str, &str, &[&str])] = &[
         (
             "\"smtp.far.example\", tls = \"starttls\"",
@@ -475,7 +471,6 @@ fn what_is_allowed_but_careless_is_warned_of() {
         ("password_file = \"far.password\"", "password = \"hunter2\"", &["accounts.far", "password_file"]),
         ("token_file = \"token\"", "token = \"hunter2\"", &["collector", "token_file"]),
         ("[routes.control]\nfrom = \"far\"\nto = \"far\"\n", "", &["no control route", "as surely"]),
-        ("[routes.control]\n", unproven, &["routes back and out lean on third", "no control route"]),
     ];
     let place = Place::new();
     for (was, is, words) in table {
@@ -494,6 +489,27 @@ fn what_is_allowed_but_careless_is_warned_of() {
         .expect("opened");
     let config = place.load(GOOD).expect("good");
     assert!(config.warnings[0].contains("chmod o-r"), "{:?}", config.warnings);
+}
+
+#[test]
+fn routes_that_lean_on_a_reference_that_nothing_proves_are_refused() {
+    let unproven = "[references.third]\ndomains = [\"third.example\"]\n[accounts.third]\nreference = \"third\"\naddress = \"probe@third.example\"\n\
+        password_file = \"far.password\"\nsubmission = { host = \"smtp.third.example\", tls = \"tls\" }\n\
+        imap = { host = \"imap.third.example\", tls = \"tls\" }\n[routes.out]\nfrom = \"near\"\nto = \"third\"\n\
+        [routes.back]\nfrom = \"third\"\nto = \"near\"\n[routes.control]\n";
+    let place = Place::new();
+    let refused =
+        place.load(&GOOD.replace("[routes.control]\n", unproven)).expect_err("it is refused").to_string();
+    for words in
+        ["references.third", "routes back and out lean on third", "no control route", "add a control route"]
+    {
+        assert!(refused.contains(words), "{words:?} in {refused}");
+    }
+    let proven = format!("[routes.proof]\nfrom = \"far\"\nto = \"third\"\n{unproven}");
+    assert_eq!(
+        place.load(&GOOD.replace("[routes.control]\n", &proven)).expect("good").warnings,
+        Vec::<String>::new()
+    );
 }
 
 #[test]

@@ -245,9 +245,12 @@ fn passes(view: &LegView<'_>, failures: &[(Timestamp, BTreeSet<Component>)]) -> 
         *first = at.min(*first);
     }
     let mut passes = BTreeMap::new();
+    // What began before anything failed clears nothing, and is most of what there is.
+    let earliest = accused.values().copied().min().unwrap_or(view.now);
     let able = view.vantages.iter().filter(|vantage| vantage.sight == Sight::Able);
     for (agent, lane) in able.flat_map(|v| v.agent.lanes.iter().map(|lane| (v.agent, lane))) {
-        for sample in lane.under_way.iter().chain(&lane.samples) {
+        let since = lane.under_way.iter().chain(&lane.samples).filter(|s| s.started_at >= earliest);
+        for sample in since {
             let what = if sample.outcome == Outcome::Delivered { "delivered" } else { "taken" };
             for part in Way::of(agent, lane, sample, view.hosts).passed(sample) {
                 if accused.get(&part).is_some_and(|&first| sample.started_at >= first) {

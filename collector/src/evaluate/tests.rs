@@ -984,3 +984,83 @@ fn what_a_reference_loses_is_not_held_against_the_service_even_when_it_is_back()
     assert_eq!(opened(&assessment)[0].subject.leg, Leg::Send);
     assert_eq!(opened(&assessment)[0].started_at, at(400));
 }
+
+#[test]
+fn what_is_amiss_with_agents_and_references_is_told_and_pages_nobody() {
+    let mut world = World::three();
+    for started in [0, 60] {
+        world.everywhere("loop", started, Delivered);
+        world.everywhere("in", started, Delivered);
+        world.everywhere("control", started, Delivered);
+    }
+    world.probe("eu", "control", 400, Delivered);
+    let words: Text = "the disk is full".into();
+    world.facts.agents[0].complaints.push((at(10), "ledger".into(), words));
+    world.facts.agents[2].clock_offset = SignedDuration::from_secs(-90);
+    for agent in &mut world.facts.agents {
+        agent.shut.push(ShutMailbox {
+            account: "far".parse().expect("a name"),
+            service: "ref".parse().expect("a name"),
+            since: at(380),
+            trouble: Some((Stage::Login, Class::Timeout, "no greeting".into())),
+        });
+    }
+    for region in ["ap", "us"] {
+        for route in ["loop", "in", "control"] {
+            world.probe(region, route, 400, Delivered);
+        }
+    }
+    let assessment = world.look(410);
+    assert_eq!(assessment.decisions, []);
+    let told = |kind| assessment.findings.iter().filter(|finding| finding.kind == kind).collect::<Vec<_>>();
+    let [complaint] = told(FindingKind::AgentComplaint)[..] else { panic!("{assessment:#?}") };
+    assert_eq!((complaint.since, complaint.subject.as_str()), (at(10), "ap-1"));
+    assert!(complaint.words.contains("(ledger): the disk is full"), "{}", complaint.words);
+    let [clock] = told(FindingKind::ClockOffset)[..] else { panic!("{assessment:#?}") };
+    assert!(clock.words.contains("us-1 (us) is 1 min 30 s ahead of the collector's"), "{}", clock.words);
+    let [mailbox] = told(FindingKind::ReferenceMailbox)[..] else { panic!("{assessment:#?}") };
+    assert!(mailbox.words.contains("far at ref is out of reach for ap-1, eu-1, us-1"), "{}", mailbox.words);
+    let missed: Vec<&str> =
+        told(FindingKind::ProbesMissed).iter().map(|finding| finding.subject.as_str()).collect();
+    assert_eq!(missed, ["eu-1/loop", "eu-1/in"], "it speaks, and does not probe");
+}
+
+/// Mail from outside goes by a reference only, and is swallowed; loops arrive.
+fn swallowed_on_its_way_from_a_reference(control: Option<&str>) -> World {
+    let mut world = World::three();
+    for region in world.regions() {
+        let way_in = world.lane_of(&region, "in");
+        (way_in.door, way_in.reference) = (Door::Submission, Some("ref".parse().expect("a name")));
+        if let Some(other) = control {
+            let lane = world.lane_of(&region, "control");
+            (lane.service, lane.reference) =
+                (other.parse().expect("a name"), Some("ref".parse().expect("a name")));
+        }
+    }
+    for started in [0, 60] {
+        world.everywhere("loop", started, Delivered);
+        world.everywhere("in", started, Lost);
+        world.everywhere("control", started + 10, Delivered);
+    }
+    world
+}
+
+#[test]
+fn whether_a_reference_cannot_send_or_the_service_swallows_is_left_open_where_no_route_tells() {
+    let assessment = swallowed_on_its_way_from_a_reference(None).look(400);
+    let [picture] = opened(&assessment)[..] else { panic!("{assessment:#?}") };
+    let blame = picture.blame.as_ref().expect("somebody is");
+    assert!(blame.undecided, "{blame:#?}");
+    let named: Vec<String> = blame.suspects.iter().map(ToString::to_string).collect();
+    assert_eq!(named, ["delivery ref to others", "delivery acme from outside"]);
+    assert!(blame.words.contains("no route tells the service from the reference"), "{}", blame.words);
+}
+
+#[test]
+fn a_reference_that_is_seen_to_send_elsewhere_leaves_the_service_to_blame() {
+    let assessment = swallowed_on_its_way_from_a_reference(Some("other")).look(400);
+    let [picture] = opened(&assessment)[..] else { panic!("{assessment:#?}") };
+    let blame = picture.blame.as_ref().expect("somebody is");
+    let named: Vec<String> = blame.suspects.iter().map(ToString::to_string).collect();
+    assert_eq!((named, blame.undecided), (vec!["delivery acme from outside".to_owned()], false));
+}

@@ -177,6 +177,18 @@ fn a_pager_that_depends_on_what_it_watches_is_refused() {
 }
 
 #[test]
+fn what_can_never_come_is_refused() {
+    for (more, key, words) in [
+        ("[evaluate]\nregions = 3", "evaluate.regions", "3 regions never agree where [agents] stand in 2"),
+        ("[evaluate]\ndrain_grace = \"400d\"", "evaluate.drain_grace", "not shorter than `store.retention`"),
+    ] {
+        let complaint = complaint(more);
+        assert!(complaint.contains(words) && complaint.contains(key), "{complaint}");
+    }
+    configured("[evaluate]\nregions = 2\ndrain_grace = \"2h\"");
+}
+
+#[test]
 fn a_password_never_goes_in_the_clear() {
     let complaint = complaint(
         "[notifiers.p]\ntype = \"smtp\"\nhost = \"b.example\"\ntls = \"none\"\nusername = \"u\"\n\

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use mailsonar_collector::evaluate::{Assessment, Reason, Regions};
+use mailsonar_collector::evaluate::{
+    Assessment, Blame, Decision, EvidenceSummary, Leg, Picture, Reason, Regions, Subject,
+};
 use mailsonar_collector::incident::{self, Addressees};
 use mailsonar_collector::store::{Incident, IncidentState, Resolution, Store, StoreError};
 use serde_json::json;
@@ -77,4 +79,33 @@ pub(crate) async fn close(served: &Served, service: &str) {
         over(store, found, &addressees, now)
     });
     closed.await.expect("written");
+}
+
+/// Whether it is the service's trouble or a reference's is not known, and then it is.
+#[tokio::test]
+async fn what_may_be_a_references_trouble_is_a_warning_until_it_is_known_to_be_the_services() {
+    let store = Store::in_memory().expect("a store");
+    let picture = |undecided| Picture {
+        subject: Subject { service: "acme".parse().expect("a name"), leg: Leg::Receive },
+        started_at: at(0),
+        reason: Reason::QuorumFailing,
+        summary: format!("undecided: {undecided}"),
+        regions: Regions::default(),
+        evidence: EvidenceSummary::default(),
+        blame: Some(Blame { undecided, ..Blame::default() }),
+    };
+    let decided = |decision, now| {
+        let assessment = Assessment { decisions: vec![decision], ..Assessment::default() };
+        incident::apply(&store, &assessment, &Addressees::default(), at(now)).expect("written");
+        store.incidents(None, 10).expect("read").remove(0)
+    };
+    let incident = decided(Decision::Open(picture(true)), 30);
+    assert_eq!(incident.severity, "warning");
+    let update = |undecided| Decision::Update { incident: incident.id.clone(), picture: picture(undecided) };
+    assert_eq!(decided(update(false), 60).severity, "critical");
+    assert_eq!(
+        decided(update(true), 90).severity,
+        "critical",
+        "who was woken is not told that it was nothing"
+    );
 }

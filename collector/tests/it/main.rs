@@ -7,6 +7,7 @@ mod cli;
 mod config;
 mod crashes;
 mod duties;
+mod failover;
 mod harness;
 mod incidents;
 mod ingest;
