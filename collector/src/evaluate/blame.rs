@@ -61,8 +61,9 @@ impl Way {
             // What relays it has to find the recipient's hosts, and be let in by one of them.
             carriage.push(component(ComponentKind::Delivery, &format!("{sender}{TO_OTHERS}")));
             carriage.push(component(ComponentKind::Dns, recipient));
-            let hosts = hosts.of(recipient).collect::<Vec<_>>();
-            carriage.extend(hosts.iter().map(|host| component(ComponentKind::Mx, host)));
+            // Beside one that is alive, a dead one stops no relay.
+            let alone = hosts.of(recipient).filter(|host| !hosts.has_other(recipient, host));
+            carriage.extend(alone.map(|host| component(ComponentKind::Mx, host)));
         }
         Self {
             vantage: component(ComponentKind::Vantage, &agent.name),
@@ -182,8 +183,8 @@ pub(super) fn blame(view: &LegView<'_>, started_at: Timestamp) -> Option<Blame> 
     }
     let of_reference = |part: &Component| is_of_reference(view, part);
     let undecided = !view.fails_without_references()
-        && causes.iter().all(|cause| cause.iter().any(of_reference))
-        && !causes.iter().flatten().all(of_reference);
+        && !causes.is_empty()
+        && causes.iter().all(|cause| cause.iter().any(of_reference));
     let mut suspects: Vec<Component> = causes.into_iter().flatten().collect();
     let whole: Vec<String> = suspects.iter().map(|part| format!("{}{FROM_OUTSIDE}", part.name)).collect();
     suspects.retain(|part| part.kind != ComponentKind::Delivery || !whole.contains(&part.name));
@@ -197,7 +198,8 @@ pub(super) fn blame(view: &LegView<'_>, started_at: Timestamp) -> Option<Blame> 
         Some(Cleared { component: part.clone(), words: words? })
     });
     let cleared: Vec<Cleared> = cleared.collect();
-    let grounds = Grounds { cleared: &cleared, partial, undecided };
+    let tied = undecided && !suspects.iter().all(of_reference);
+    let grounds = Grounds { cleared: &cleared, partial, tied };
     let words = reasoning(view, started_at, &suspects, &grounds);
     Some(Blame { suspects, cleared, undecided, words })
 }
@@ -301,7 +303,8 @@ fn cover(failures: &[BTreeSet<Component>], elsewhere: &[BTreeSet<Component>]) ->
 struct Grounds<'a> {
     cleared: &'a [Cleared],
     partial: bool,
-    undecided: bool,
+    /// Whether the service and a reference cannot be told apart.
+    tied: bool,
 }
 
 /// The reasoning in a sentence.
@@ -309,7 +312,7 @@ fn reasoning(
     view: &LegView<'_>,
     started_at: Timestamp,
     suspects: &[Component],
-    Grounds { cleared, partial, undecided }: &Grounds<'_>,
+    Grounds { cleared, partial, tied }: &Grounds<'_>,
 ) -> String {
     let mut grounds: Vec<String> = Vec::new();
     let able = || view.vantages.iter().filter(|v| v.sight == Sight::Able && has_control(v.agent));
@@ -321,7 +324,7 @@ fn reasoning(
     if !others.is_empty() && !*partial {
         grounds.push(format!("{} took part in what succeeded", words::listed(&others, "and")));
     }
-    if *undecided {
+    if *tied {
         grounds.push("no route tells the service from the reference here".into());
     }
     if *partial {

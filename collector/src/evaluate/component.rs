@@ -65,8 +65,8 @@ pub struct Blame {
     /// What was cleared, and by what.
     #[serde(default)]
     pub cleared: Vec<Cleared>,
-    /// Whether a reference could have caused all of it as well, and no route tells: then it is no more than a
-    /// warning about the service.
+    /// Whether a reference could have caused all of it, and no route tells: then it is no more than a warning
+    /// about the service.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub undecided: bool,
     /// The reasoning, in a sentence.

@@ -95,7 +95,8 @@ impl Hosts {
         spoken_to && self.has_other(lane.recipient(), &host_of(lane, sample))
     }
 
-    fn has_other(&self, service: &ServiceName, host: &str) -> bool {
+    /// Whether another host of the service is alive.
+    pub(super) fn has_other(&self, service: &ServiceName, host: &str) -> bool {
         self.alive.iter().any(|(of, other)| of == service && other != host)
     }
 

@@ -27,10 +27,12 @@ enum Fate {
     OwnTrouble,
     SignInRefused,
     SignInHeld,
+    HungUpAfterDot,
 }
 
 use Fate::{
-    Delivered, Late, Lost, MailboxShut, NoConnection, NoGreeting, OwnTrouble, SignInHeld, SignInRefused,
+    Delivered, HungUpAfterDot, Late, Lost, MailboxShut, NoConnection, NoGreeting, OwnTrouble, SignInHeld,
+    SignInRefused,
 };
 
 fn sample(id: u128, started: i64, fate: Fate) -> Sample {
@@ -55,6 +57,7 @@ fn sample(id: u128, started: i64, fate: Fate) -> Sample {
         MailboxShut => (Outcome::Unknown, Some(Stage::Login), Some(Class::Timeout), true, "no IMAP greeting"),
         SignInRefused => (Outcome::Refused, Some(Stage::Auth), Some(Class::Auth), false, "535 5.7.8 no"),
         SignInHeld => (Outcome::Unknown, Some(Stage::Auth), Some(Class::Auth), false, "held"),
+        HungUpAfterDot => (Outcome::Unknown, Some(Stage::Data), Some(Class::Closed), false, "closed"),
         OwnTrouble => (Outcome::Unknown, Some(Stage::Data), Some(Class::Own), false, "restarted"),
     };
     Sample {
@@ -1063,4 +1066,19 @@ fn a_reference_that_is_seen_to_send_elsewhere_leaves_the_service_to_blame() {
     let blame = picture.blame.as_ref().expect("somebody is");
     let named: Vec<String> = blame.suspects.iter().map(ToString::to_string).collect();
     assert_eq!((named, blame.undecided), (vec!["delivery acme from outside".to_owned()], false));
+}
+
+#[test]
+fn a_server_that_hangs_up_on_every_whole_message_is_out_once_they_are_overdue() {
+    let mut world = World::three();
+    for started in [0, 60, 120] {
+        world.everywhere("loop", started, Delivered);
+        world.everywhere("in", started, HungUpAfterDot);
+        world.everywhere("control", started, Delivered);
+    }
+    world.assert_quiet(200);
+    let assessment = world.look(400);
+    let [picture] = opened(&assessment)[..] else { panic!("{assessment:#?}") };
+    assert_eq!((picture.subject.leg, picture.started_at), (Leg::Receive, at(0)));
+    assert!(picture.summary.contains("fails at stage data (closed)"), "{}", picture.summary);
 }

@@ -70,6 +70,20 @@ fn is_sign_in_held(sample: &Sample) -> bool {
         && (sample.stage, sample.class) == (Some(Stage::Auth), Some(Class::Auth))
 }
 
+/// Whether a server was given the whole message, never said that it has it, and did not deliver it in time. One
+/// such alone may be a line that broke; what is never kept is as good as refused.
+fn is_unanswered(lane: &Lane, sample: &Sample, now: Timestamp) -> bool {
+    sample.outcome == Outcome::Unknown
+        && sample.stage == Some(Stage::Data)
+        && sample.class != Some(Class::Own)
+        && !sample.accepted
+        && now.duration_since(sample.started_at) >= lane.deadline
+}
+
+fn refused(sample: &Sample) -> Sample {
+    Sample { outcome: Outcome::Refused, ..sample.clone() }
+}
+
 /// What the probes of a lane say of a leg, newest first; those that are overdue fail. Left out: what is too
 /// old to say anything of the present, and failures that belong to an incident that is resolved.
 pub(super) fn votes<'a>(
@@ -86,7 +100,8 @@ pub(super) fn votes<'a>(
         .chain(&lane.samples)
         .filter(|sample| sample.started_at >= stale_before)
         .filter_map(|sample| {
-            let failed = says(leg, lane, sample)?;
+            let unanswered = is_unanswered(lane, sample, now).then(|| refused(sample));
+            let failed = says(leg, lane, unanswered.as_ref().unwrap_or(sample))?;
             Some(Vote { region, lane, sample, failed })
         })
         .filter(|vote| !vote.failed || settled_until.is_none_or(|until| vote.sample.started_at > until))
