@@ -11,7 +11,9 @@ mod dashboards;
 mod foreign;
 mod house;
 mod licences;
+mod node;
 mod packages;
+mod pages;
 mod step;
 mod table;
 mod tool;
@@ -58,6 +60,11 @@ const TASKS: &[Task] = &[
         name: "dashboards",
         what: "draw every dashboard in a browser, with Grafana's own components (needs npm's packages)",
         run: dashboards::run,
+    },
+    Task {
+        name: "pages",
+        what: "look at every page of the collector in a browser (needs npm's packages)",
+        run: pages::run,
     },
     Task {
         name: "campaign",

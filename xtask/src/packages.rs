@@ -19,13 +19,13 @@ type Package = (&'static str, &'static str);
 
 const PACKAGES: &[Package] = &[
     ("ca-certificates", "clients that verify TLS against the system's roots"),
-    ("chromium", "draws the dashboards, headless"),
+    ("chromium", "draws the dashboards and the pages, headless"),
     ("curl", "asks the collector's pages and metrics as a user would"),
     ("dovecot-imapd", "the real IMAP server of the end-to-end tests"),
     ("dovecot-lmtpd", "takes deliveries from Postfix there"),
     ("iproute2", "which ports are listened on, when a server does not come up"),
-    ("nodejs", "builds the page that draws the dashboards (20 or newer)"),
-    ("npm", "brings what that page is made of"),
+    ("nodejs", "drives the browser; where it is older than 20.19, npm brings a newer one beside it"),
+    ("npm", "brings what draws the dashboards and judges the pages"),
     ("opendkim", "signs and checks mail there, as a second opinion on DKIM"),
     ("openssl", "looks at certificates and TLS as a second opinion"),
     ("postfix", "the real mail service of the end-to-end tests"),

@@ -58,6 +58,7 @@ const STEPS: &[Step] = &[
         env: &[],
         limit: Duration::from_mins(20),
     },
+    Step { name: "pages", words: &["cargo", "xtask", "pages"], env: &[], limit: Duration::from_mins(10) },
     Step {
         name: "licences",
         words: &["cargo", "xtask", "licences"],

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use super::pages::{culprit, leg_of, sentence};
-use crate::evaluate::{Blame, Component, ComponentKind};
+use super::pages::{culprit, leg_of, provider, sentence};
+use crate::evaluate::{Blame, Cleared, Component, ComponentKind};
 use crate::incident::{Moment, MomentKind};
 use crate::statement::{Issued, Standing};
 use crate::store::{Incident, Resolution};
@@ -20,16 +20,25 @@ pub(super) fn redacted(incident: Incident, now: Timestamp) -> Incident {
     evidence.samples.clear();
     let mut clocks = incident.clocks;
     clocks.acknowledged_by = None;
-    let known = |name: &str| if name == service.as_str() { name } else { "another provider" }.to_owned();
+    let known = |name: &str| match provider(name) {
+        (known, _) if known == service.as_str() => name.to_owned(),
+        _ => "another provider".to_owned(),
+    };
     let blame = incident.blame.map(|blame| {
-        let suspects = blame.suspects.into_iter().map(|suspect| Component {
-            name: match suspect.kind {
+        let public = |component: Component| Component {
+            name: match component.kind {
                 ComponentKind::Vantage | ComponentKind::Mx => String::new(),
-                _ => known(&suspect.name),
+                _ => known(&component.name),
             },
-            kind: suspect.kind,
-        });
-        let mut blame = Blame { suspects: suspects.collect(), ..Blame::default() };
+            kind: component.kind,
+        };
+        let cleared = blame
+            .cleared
+            .into_iter()
+            .map(|cleared| Cleared { component: public(cleared.component), words: String::new() });
+        let suspects = blame.suspects.into_iter().map(public);
+        let mut blame =
+            Blame { suspects: suspects.collect(), cleared: cleared.collect(), ..Blame::default() };
         blame.suspects.dedup();
         blame.words = culprit(Some(&blame), &service).unwrap_or_default();
         blame

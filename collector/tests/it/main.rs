@@ -16,6 +16,7 @@ mod metrics;
 mod months;
 mod notifiers;
 mod outbox;
+mod pages;
 mod plain;
 mod sheets;
 mod silences;

@@ -56,7 +56,7 @@ impl AgentsPage {
             mood,
             is_written_on: false,
             main: html! {
-                (hero(&Headline { mood, what, more: Vec::new() }, "now"))
+                (hero(&Headline::plain(mood, what), "now"))
                 (parts::findings(&self.findings, scene.now))
                 @if !self.agents.is_empty() {
                     section aria-labelledby="agents" {

@@ -76,7 +76,7 @@ pub(super) fn acknowledge_at_once(incident: &Incident, scene: &Scene) -> Markup 
     html! {
         @if let Some(signed) = scene.signed.as_ref().filter(|_| waits) {
             form.at-once method="post" action=(format!("/incidents/{}/acknowledge", incident.id)) {
-                (hidden(scene, signed)) button aria-describedby=(format!("i-{}", incident.id)) { "Acknowledge" }
+                (hidden(scene, signed)) button { "Acknowledge" }
             }
         }
     }

@@ -5,7 +5,7 @@
 
 use jiff::Timestamp;
 
-use super::words::{about, clock_text, count, culprit, leg_of, leg_word};
+use super::words::{about, cleared, clock_text, count, culprit, leg_of, leg_word, role, span, suspects};
 use crate::evaluate::{Leg, Reason};
 use crate::store::{Incident, IncidentState};
 
@@ -40,8 +40,26 @@ pub(super) struct Headline {
     pub(super) mood: Mood,
     /// What is broken and since when.
     pub(super) what: String,
-    /// Who is to blame, when it should be over.
+    /// Who is to blame, when it should be over: each under its name.
+    pub(super) facts: Vec<Fact>,
+    /// What else is to be said.
     pub(super) more: Vec<String>,
+}
+
+/// One answer to one question, to be found at a glance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Fact {
+    pub(super) name: &'static str,
+    pub(super) value: String,
+    /// In smaller letters.
+    pub(super) beside: String,
+}
+
+impl Headline {
+    /// Without anything that follows.
+    pub(super) fn plain(mood: Mood, what: impl Into<String>) -> Self {
+        Self { mood, what: what.into(), facts: Vec::new(), more: Vec::new() }
+    }
 }
 
 /// Whether a leg is a way mail flows.
@@ -89,17 +107,57 @@ pub(in crate::expose) fn sentence(incident: &Incident, now: Timestamp) -> String
     }
 }
 
+/// What everybody asks about an incident.
+pub(super) fn facts(incident: &Incident, now: Timestamp) -> Vec<Fact> {
+    let fact = |name, value: String, beside: String| Fact { name, value, beside };
+    let (blame, service) = (incident.blame.as_ref(), &incident.service);
+    let is_open = incident.state == IncidentState::Open;
+    let mut facts = Vec::new();
+    if flows(incident.leg) {
+        let names = blame.and_then(|blame| suspects(blame, service));
+        let kinds = blame.map(|blame| blame.suspects.iter().map(|suspect| suspect.kind));
+        let kind = kinds.and_then(|mut kinds| kinds.next().filter(|first| kinds.all(|kind| kind == *first)));
+        let unknown = || "cannot be told yet".to_owned();
+        facts.push(fact(
+            "To blame",
+            names.unwrap_or_else(unknown),
+            kind.map(role).unwrap_or_default().into(),
+        ));
+        if let Some(names) = blame.and_then(|blame| cleared(blame, service)) {
+            facts.push(fact("Not to blame", names, String::new()));
+        }
+    }
+    if let Some(outlook) = outlook(incident, now) {
+        let (value, beside) = match expected(incident, now) {
+            Some((at, between)) => (format!("by {at}"), between.unwrap_or_default()),
+            None => (outlook.trim_end_matches('.').to_owned(), String::new()),
+        };
+        facts.push(fact("Should be over", value, beside));
+    }
+    let lasted = span(incident.resolved_at.unwrap_or(now).duration_since(incident.started_at));
+    facts.push(fact(if is_open { "Has lasted" } else { "Lasted" }, lasted, String::new()));
+    facts
+}
+
+/// When its mail should all be there, and between which moments that is nine times in ten.
+fn expected(incident: &Incident, now: Timestamp) -> Option<(String, Option<String>)> {
+    let backlog = &incident.backlog;
+    let empty_at = backlog.empty_at.filter(|at| *at > now)?;
+    let between = backlog.empty_between.map(|(early, late)| {
+        format!("between {} and {}", about(early, now), about(late, now)).replace(" UTC", "")
+    });
+    Some((about(empty_at, now), between))
+}
+
 /// When it should be over, as far as that can be told.
 pub(super) fn outlook(incident: &Incident, now: Timestamp) -> Option<String> {
     if incident.state == IncidentState::Resolved || !flows(incident.leg) {
         return None;
     }
     let (clocks, backlog) = (&incident.clocks, &incident.backlog);
-    if let Some(empty_at) = backlog.empty_at.filter(|at| *at > now) {
-        let between = backlog.empty_between.map(|(early, late)| {
-            format!(" (between {} and {})", about(early, now), about(late, now)).replace(" UTC", "")
-        });
-        return Some(format!("Should be over by {}{}.", about(empty_at, now), between.unwrap_or_default()));
+    if let Some((at, between)) = expected(incident, now) {
+        let between = between.map(|between| format!(" ({between})")).unwrap_or_default();
+        return Some(format!("Should be over by {at}{between}."));
     }
     Some(if clocks.on_time_at.is_some() && backlog.missing > 0 {
         format!("{} still missing; too few arrive to say when it is over.", count(backlog.missing, "mail"))
@@ -117,26 +175,19 @@ pub(super) fn headline(open: &[Incident], watched: usize, regions: usize, now: T
     let mood = open.iter().map(mood_of).max().unwrap_or(Mood::Calm);
     match open {
         [] if watched == 0 => Headline {
-            mood: Mood::Blind,
-            what: "Nothing is watched yet.".into(),
             more: vec!["No agent has announced a route.".into()],
+            ..Headline::plain(Mood::Blind, "Nothing is watched yet.")
         },
         [] => Headline {
-            mood,
-            what: "Mail flows.".into(),
             more: vec![format!(
                 "{} watched from {}; nothing is wrong.",
                 count(watched as u64, "service"),
                 count(regions as u64, "region")
             )],
+            ..Headline::plain(mood, "Mail flows.")
         },
-        [one] => {
-            let blame = culprit(one.blame.as_ref(), &one.service);
-            let untold = flows(one.leg).then(|| "Who is to blame cannot be told yet.".into());
-            let more = [blame.or(untold), outlook(one, now)].into_iter().flatten().collect();
-            Headline { mood, what: sentence(one, now), more }
-        }
-        many => Headline { mood, what: several(many, watched, now), more: each(many, now) },
+        [one] => Headline { facts: facts(one, now), ..Headline::plain(mood, sentence(one, now)) },
+        many => Headline { more: each(many, now), ..Headline::plain(mood, several(many, watched, now)) },
     }
 }
 

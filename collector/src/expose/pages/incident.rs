@@ -1,10 +1,10 @@
 //! `/incidents` and `/incidents/{id}`: what happened, who is to blame, what is still missing.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use maud::{Markup, html};
 
 use super::forms;
-use super::headline::{Headline, Mood, mood_of, outlook, sentence};
+use super::headline::{Headline, Mood, facts, mood_of, sentence};
 use super::layout::{Page, Scene, Tab, hero, mark};
 use super::service::outcome;
 use super::words::{clock, count, culprit, plain, span};
@@ -34,11 +34,11 @@ pub(super) fn list(incidents: &[Incident], scene: &Scene) -> Page {
         mood,
         is_written_on: false,
         main: html! {
-            (hero(&Headline { mood, what, more: Vec::new() }, "now"))
+            (hero(&Headline::plain(mood, what), "now"))
             @if !incidents.is_empty() {
                 section aria-labelledby="all" {
                     h2 #all { "Incidents, newest first" }
-                    div.scroll tabindex="0" role="region" aria-labelledby="all" { (table(incidents, scene.now)) }
+                    div.scroll tabindex="0" role="group" aria-labelledby="all" { (table(incidents, scene.now)) }
                     @if incidents.len() == LISTED as usize {
                         p { "Older ones are in " a href="/api/v1/incidents?limit=500" { "the API" } "." }
                     }
@@ -109,13 +109,7 @@ impl IncidentPage {
     pub(super) fn page(&self, scene: &Scene) -> Page {
         let (incident, now) = (&self.incident, scene.now);
         let mood = mood_of(incident);
-        let blame = culprit(incident.blame.as_ref(), &incident.service);
-        let lasted = incident.resolved_at.unwrap_or(now).duration_since(incident.started_at);
-        let line = Headline {
-            mood,
-            what: sentence(incident, now),
-            more: blame.into_iter().chain(outlook(incident, now)).chain([self.duration(lasted)]).collect(),
-        };
+        let line = Headline { facts: facts(incident, now), ..Headline::plain(mood, sentence(incident, now)) };
         Page {
             title: line.what.trim_end_matches('.').to_owned(),
             tab: Tab::Incidents,
@@ -142,13 +136,6 @@ impl IncidentPage {
         }
     }
 
-    fn duration(&self, lasted: SignedDuration) -> String {
-        match self.incident.state {
-            IncidentState::Open => format!("It has lasted {}.", span(lasted)),
-            IncidentState::Resolved => format!("It lasted {}.", span(lasted)),
-        }
-    }
-
     fn backlog(&self, scene: &Scene) -> Markup {
         let backlog = &self.incident.backlog;
         let nothing =
@@ -165,7 +152,7 @@ impl IncidentPage {
                                 "Mails still missing"
                                 @if self.missing.len() == MISSING as usize { ", the oldest " (MISSING) }
                             }
-                            div.scroll tabindex="0" role="region" aria-labelledby="missing" { (self.missing_table(scene.now)) }
+                            div.scroll tabindex="0" role="group" aria-labelledby="missing" { (self.missing_table(scene.now)) }
                         }
                     }
                 }
@@ -205,7 +192,7 @@ impl IncidentPage {
                         }
                     }
                     @if !evidence.samples.is_empty() {
-                        div.scroll tabindex="0" role="region" aria-labelledby="evidence" { (self.samples(scene.now)) }
+                        div.scroll tabindex="0" role="group" aria-labelledby="evidence" { (self.samples(scene.now)) }
                     }
                 }
             }

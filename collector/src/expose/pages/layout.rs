@@ -113,7 +113,7 @@ fn header(scene: &Scene, tab: Tab) -> Markup {
             }
             div.visitor {
                 span #live hidden { "Live" }
-                div #operator data-signed=(scene.signed.is_some()) {
+                div #operator {
                     @if let Some(signed) = &scene.signed { (forms::sign_out(signed)) }
                     @else if scene.has_operators {
                         a href=(format!("{}?next={}", signin::PATH, scene.path)) { "Sign in" }
@@ -143,6 +143,16 @@ pub(super) fn hero(headline: &Headline, id: &str) -> Markup {
             (mark(headline.mood))
             div {
                 h1 id=(id) { (headline.what) }
+                @if !headline.facts.is_empty() {
+                    dl {
+                        @for fact in &headline.facts {
+                            div {
+                                dt { (fact.name) }
+                                dd { (fact.value) @if !fact.beside.is_empty() { " " small { (fact.beside) } } }
+                            }
+                        }
+                    }
+                }
                 @for line in &headline.more { p { (line) } }
             }
         }

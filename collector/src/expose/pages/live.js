@@ -10,7 +10,9 @@
   const isBeingWritten = () => {
     const active = document.activeElement;
     const form = active && active.closest("main form");
-    return Boolean(form) || [...document.querySelectorAll("main textarea, main input[type=text]")].some((field) => field.value !== field.defaultValue);
+    const first = (list) => Math.max(0, [...list.options].findIndex((option) => option.defaultSelected));
+    const isChanged = (field) => field.options ? field.selectedIndex !== first(field) : field.value !== field.defaultValue;
+    return Boolean(form) || [...document.querySelectorAll("main textarea, main input:not([type=hidden]), main select")].some(isChanged);
   };
 
   const takeOver = (next) => {
@@ -29,7 +31,9 @@
     document.body.dataset.mood = from.dataset.mood ?? "";
     const [icon, newIcon] = [document, next].map((page) => page.querySelector("link[rel=icon]"));
     if (icon && newIcon) icon.href = newIcon.href;
-    document.querySelector("footer")?.replaceWith(next.querySelector("footer"));
+    for (const part of ["footer", "#operator"]) document.querySelector(part)?.replaceWith(next.querySelector(part));
+    const [tabs, newTabs] = [document, next].map((page) => page.querySelector("header nav"));
+    if (tabs && newTabs && tabs.innerHTML !== newTabs.innerHTML) tabs.replaceWith(newTabs);
     const news = from.querySelector("h1")?.textContent ?? "";
     if (said && news !== headline) said.textContent = news;
   };
@@ -40,12 +44,15 @@
     due = false;
     try {
       const answer = await fetch(location.href, { cache: "no-store", redirect: "error" });
-      if (answer.ok) takeOver(new DOMParser().parseFromString(await answer.text(), "text/html"));
+      if (answer.ok || answer.status === 404) takeOver(new DOMParser().parseFromString(await answer.text(), "text/html"));
     } catch { /* the next event tries again */ } finally { busy = false; }
   };
 
   const show = (words) => { light.hidden = false; light.textContent = words; light.dataset.state = words; };
   document.addEventListener("visibilitychange", () => { if (due && !document.hidden) refresh(); });
+
+  // After a link on another site the browser kept an operator's cookie back. Asking once more is asking from here.
+  if (document.querySelector("#operator a") && performance.getEntriesByType("navigation")[0]?.type === "navigate" && !document.referrer.startsWith(location.origin)) refresh();
 
   const source = new EventSource("/events");
   source.addEventListener("open", () => show("Live"));

@@ -56,7 +56,7 @@ impl Windows {
             mood,
             is_written_on: scene.signed.is_some(),
             main: html! {
-                (hero(&Headline { mood, what, more: Vec::new() }, "what"))
+                (hero(&Headline::plain(mood, what), "what"))
                 (list("now", "Now", &active, scene))
                 (list("coming", "To come", &coming, scene))
                 @if let Some(signed) = &scene.signed {

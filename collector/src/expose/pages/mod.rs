@@ -37,7 +37,7 @@ use mailsonar_protocol::ProbeId;
 
 pub(super) use headline::sentence;
 pub(super) use summary::Summary;
-pub(super) use words::{culprit, leg_of};
+pub(super) use words::{culprit, leg_of, provider};
 
 use self::layout::{Page, Scene};
 use super::audience::Audience;

@@ -141,9 +141,9 @@ impl Overview {
             is_written_on: scene.signed.is_some() && !self.open.is_empty(),
             main: html! {
                 (hero(&line, "now"))
+                (self.incidents(scene))
                 (parts::findings(&self.findings, scene.now))
                 (self.windows(scene))
-                (self.incidents(scene))
                 @if !self.services().is_empty() {
                     (self.matrix(scene))
                     (self.ninety_days(scene.now))
@@ -165,6 +165,10 @@ impl Overview {
     }
 
     fn incidents(&self, scene: &Scene) -> Markup {
+        if let [one] = self.open.as_slice() {
+            // The sentence above tells all that its card would.
+            return parts::course(one, scene);
+        }
         html! {
             @if !self.open.is_empty() {
                 section aria-labelledby="open" {
@@ -181,7 +185,7 @@ impl Overview {
         html! {
             section aria-labelledby="matrix" {
                 h2 #matrix { "Services by region" }
-                div.scroll tabindex="0" role="region" aria-labelledby="matrix" {
+                div.scroll tabindex="0" role="group" aria-labelledby="matrix" {
                     table.matrix {
                         thead {
                             tr {

@@ -34,6 +34,18 @@ pub(super) fn card(incident: &Incident, scene: &Scene) -> Markup {
     }
 }
 
+/// What the headline does not tell of the one incident that is open: how far it is.
+pub(super) fn course(incident: &Incident, scene: &Scene) -> Markup {
+    html! {
+        section.card.course aria-label="How far it is" {
+            (clocks(incident, scene.now))
+            (backlog(incident, scene.now))
+            p { a href=(format!("/incidents/{}", incident.id)) { "All about this incident" } }
+            (forms::acknowledge_at_once(incident, scene))
+        }
+    }
+}
+
 /// The three clocks, as steps: each a moment, or still to come.
 pub(super) fn clocks(incident: &Incident, now: Timestamp) -> Markup {
     let clocks = &incident.clocks;

@@ -182,11 +182,8 @@ fn headline(record: &Record) -> Headline {
     what[..1].make_ascii_uppercase();
     let stage = record.verdict.stage.map(|stage| format!(" at {stage}")).unwrap_or_default();
     let reason = record.verdict.reason.to_string();
-    Headline {
-        mood,
-        what: what + &stage + ".",
-        more: if reason.is_empty() { Vec::new() } else { vec![reason] },
-    }
+    let more = if reason.is_empty() { Vec::new() } else { vec![reason] };
+    Headline { more, ..Headline::plain(mood, what + &stage + ".") }
 }
 
 fn fact(name: &str, value: impl Render) -> Markup {

@@ -92,14 +92,10 @@ impl ServicePage {
             return headline(&open, 1, self.regions.len(), now);
         }
         let watched = !self.views.is_empty();
-        Headline {
-            mood: if watched { Mood::Calm } else { Mood::Blind },
-            what: if watched {
-                format!("Mail flows at {}.", self.name)
-            } else {
-                format!("{} is not watched now.", self.name)
-            },
-            more: Vec::new(),
+        if watched {
+            Headline::plain(Mood::Calm, format!("Mail flows at {}.", self.name))
+        } else {
+            Headline::plain(Mood::Blind, format!("{} is not watched now.", self.name))
         }
     }
 
@@ -230,7 +226,7 @@ impl ServicePage {
             @if !self.stored.routes.is_empty() {
                 section aria-labelledby="routes" {
                     h2 #routes { "Routes" }
-                    div.scroll tabindex="0" role="region" aria-labelledby="routes" {
+                    div.scroll tabindex="0" role="group" aria-labelledby="routes" {
                         table {
                             thead { tr { th scope="col" { "Route" } th scope="col" { "Direction" } th scope="col" { "Handed over by" } th scope="col" { "Every" } th scope="col" { "Deadline" } } }
                             tbody {
@@ -266,7 +262,7 @@ impl ServicePage {
 /// Probes as a table.
 pub(super) fn table(probes: &[StoredProbe], heading: &str, now: Timestamp) -> Markup {
     html! {
-        div.scroll tabindex="0" role="region" aria-labelledby=(heading) {
+        div.scroll tabindex="0" role="group" aria-labelledby=(heading) {
             table {
                 thead { tr { th scope="col" { "Started" } th scope="col" { "From" } th scope="col" { "Route" } th scope="col" { "Outcome" } th scope="col" { "Latency" } th scope="col" { "Why" } } }
                 tbody {

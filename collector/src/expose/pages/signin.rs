@@ -108,7 +108,7 @@ fn page(scene: &Scene, next: &str, wrong: Option<&str>) -> Page {
         is_written_on: true,
         main: html! {
             @match wrong {
-                Some(words) => (hero(&Headline { mood: Mood::Trouble, what: "Not signed in.".into(), more: vec![words.into()] }, "what")),
+                Some(words) => (hero(&Headline { more: vec![words.into()], ..Headline::plain(Mood::Trouble, "Not signed in.") }, "what")),
                 None => section { h1 #what { "Sign in" } },
             }
             @if scene.has_operators { (fields(next)) }

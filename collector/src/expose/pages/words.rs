@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp, civil};
 use mailsonar_protocol::{ServiceName, Text};
 use maud::{Markup, html};
 
-use crate::evaluate::{Blame, ComponentKind, Leg};
+use crate::evaluate::{Blame, Component, ComponentKind, Leg};
 
 fn utc(at: Timestamp) -> civil::DateTime {
     Offset::UTC.to_datetime(at)
@@ -107,6 +107,13 @@ pub(super) fn leg_word(leg: Leg) -> &'static str {
     }
 }
 
+/// A provider's name without what is said of some of its mail only: `acme from outside`.
+pub(in crate::expose) fn provider(name: &str) -> (&str, &'static str) {
+    let some = ["from outside", "to others"];
+    let cut = |whose: &'static str| Some((name.strip_suffix(whose)?.strip_suffix(' ')?, whose));
+    some.into_iter().find_map(cut).unwrap_or((name, ""))
+}
+
 /// What a component is, as part of a sentence: "acme's MX".
 pub(super) fn component(kind: ComponentKind, name: &str, service: &ServiceName) -> String {
     let name = plain(name);
@@ -115,25 +122,73 @@ pub(super) fn component(kind: ComponentKind, name: &str, service: &ServiceName) 
         ComponentKind::Dns => format!("the DNS of {name}"),
         ComponentKind::Submission => format!("{name}'s submission"),
         ComponentKind::Mx => format!("{service}'s MX"),
-        ComponentKind::Delivery => format!("{name}'s delivery"),
+        ComponentKind::Delivery => match provider(&name) {
+            (provider, "") => format!("{provider}'s delivery"),
+            (provider, whose) => format!("{provider}'s delivery of mail {whose}"),
+        },
         ComponentKind::Mailbox => format!("{name}'s IMAP"),
+    }
+}
+
+/// Components without addresses, each named once.
+fn named<'a>(components: impl Iterator<Item = &'a Component>, service: &ServiceName) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for one in components {
+        let name = component(one.kind, &one.name, service);
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
+}
+
+/// Who is to blame, without addresses; `None` where nobody said.
+pub(super) fn suspects(blame: &Blame, service: &ServiceName) -> Option<String> {
+    let names = named(blame.suspects.iter(), service);
+    (!names.is_empty()).then(|| names.join(" or "))
+}
+
+/// Who is not to blame, without addresses; `None` where nobody was cleared.
+pub(super) fn cleared(blame: &Blame, service: &ServiceName) -> Option<String> {
+    use ComponentKind::{Mailbox, Vantage};
+    const SHOWN: usize = 4;
+    let suspected = |kind| blame.suspects.iter().any(|suspect| suspect.kind == kind);
+    // What explains the failures was found among others: what everybody searches first is not it.
+    let first = [(Vantage, "the agents' own network"), (Mailbox, "the mailboxes")];
+    let mut names: Vec<String> = first
+        .into_iter()
+        .filter(|(kind, _)| !blame.suspects.is_empty() && !suspected(*kind))
+        .map(|(_, name)| name.to_owned())
+        .collect();
+    let others = blame.cleared.iter().map(|cleared| &cleared.component);
+    names.extend(named(others.filter(|one| !matches!(one.kind, Vantage | Mailbox)), service));
+    let more = names.len().saturating_sub(SHOWN);
+    names.truncate(SHOWN);
+    if more > 0 {
+        names.push(format!("{more} more"));
+    }
+    (!names.is_empty()).then(|| names.join(", "))
+}
+
+/// What a component does, for those who do not know its name.
+pub(super) fn role(kind: ComponentKind) -> &'static str {
+    match kind {
+        ComponentKind::Vantage => "our own way to the service",
+        ComponentKind::Dns => "where its servers are found",
+        ComponentKind::Submission => "where its customers hand mail over",
+        ComponentKind::Mx => "its door for mail from outside",
+        ComponentKind::Delivery => "from accepting mail to the mailbox",
+        ComponentKind::Mailbox => "where mail is read",
     }
 }
 
 /// Who is to blame, in one sentence without addresses; `None` where nobody said.
 pub(in crate::expose) fn culprit(blame: Option<&Blame>, service: &ServiceName) -> Option<String> {
-    let mut names: Vec<String> = Vec::new();
-    for suspect in &blame?.suspects {
-        let name = component(suspect.kind, &suspect.name, service);
-        if !names.contains(&name) {
-            names.push(name);
-        }
+    let mut names = suspects(blame?, service)?;
+    if names.starts_with("the ") {
+        names.replace_range(..1, "T");
     }
-    let first = names.first_mut()?;
-    if let Some(letter) = first.get(..1).map(str::to_uppercase).filter(|_| first.starts_with("the ")) {
-        first.replace_range(..1, &letter);
-    }
-    Some(format!("{} is to blame.", names.join(" or ")))
+    Some(format!("{names} is to blame."))
 }
 
 #[cfg(test)]
@@ -166,7 +221,7 @@ mod tests {
 
     #[test]
     fn blame_is_a_sentence_and_names_each_kind_once() {
-        use crate::evaluate::Component;
+        use crate::evaluate::Cleared;
         let service: ServiceName = "acme".parse().expect("a name");
         let suspect = |kind, name: &str| Component { kind, name: name.into() };
         let mut blame = Blame {
@@ -181,5 +236,16 @@ mod tests {
         blame.suspects = vec![suspect(ComponentKind::Dns, "acme"), suspect(ComponentKind::Delivery, "acme")];
         assert_eq!(said(&blame).as_deref(), Some("The DNS of acme or acme's delivery is to blame."));
         assert_eq!(culprit(None, &service), None);
+        blame.suspects = vec![suspect(ComponentKind::Delivery, "acme from outside")];
+        assert_eq!(said(&blame).as_deref(), Some("acme's delivery of mail from outside is to blame."));
+        let clear = |kind, name: &str| Cleared { component: suspect(kind, name), words: String::new() };
+        blame.cleared = vec![
+            clear(ComponentKind::Vantage, "eu-1"),
+            clear(ComponentKind::Vantage, "us-1"),
+            clear(ComponentKind::Mailbox, "postbox"),
+            clear(ComponentKind::Mx, "mx2.acme.example"),
+        ];
+        let not = cleared(&blame, &service);
+        assert_eq!(not.as_deref(), Some("the agents' own network, the mailboxes, acme's MX"));
     }
 }

@@ -1,8 +1,8 @@
 //! Not a test: serves the Thursday, so that somebody can look at it.
 //!
-//! `cargo test -p mailsonar-collector --test pages look -- --ignored --nocapture`
+//! `cargo test -p mailsonar-collector --test it pages::look -- --ignored --nocapture`
 
-use crate::outage::served;
+use super::outage::served;
 
 #[tokio::test]
 #[ignore = "serves the pages until its standard input ends"]

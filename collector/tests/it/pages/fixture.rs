@@ -11,7 +11,9 @@ use mailsonar_collector::evaluate::{
 };
 use mailsonar_collector::incident::{Backlog, Clocks, Failover, Moment, MomentKind};
 use mailsonar_collector::silence::{Silence, SilenceKind};
-use mailsonar_collector::store::{Agent, Hello, Incident, IncidentState, Resolution, Store};
+use mailsonar_collector::store::{
+    Agent, Hello, Incident, IncidentState, ProbeQuery, Resolution, Store, StoreError,
+};
 use mailsonar_protocol::*;
 use uuid::Uuid;
 
@@ -23,6 +25,9 @@ pub(crate) const INCIDENT: &str = "0198c0de-0000-7000-8000-000000000001";
 
 /// A mail that went missing in it.
 pub(crate) const PROBE: &str = "0198c0de-1111-7000-8000-000000000001";
+
+/// One that is over: a bad night of globex.
+pub(crate) const PAST: &str = "0198c0de-0000-7000-8000-000000000004";
 
 /// One that was delivered the day before, with all there is to know.
 pub(crate) const DELIVERED: &str = "0198c0de-2222-7000-8000-000000000002";
@@ -58,6 +63,12 @@ const ROUTES: [(&str, Direction, Door); 3] = [
     ("receive", Direction::Inbound, Door::Mx),
     ("loop", Direction::Loop, Door::Submission),
 ];
+
+/// From one reference provider to another: it tells the agents' own trouble from the service's.
+fn control() -> RouteCard {
+    let card = card("postbox", ("control", Direction::Control, Door::Submission));
+    RouteCard { route: name("control"), reference: Some(name("othermail")), ..card }
+}
 
 fn card(service: &str, (route, direction, door): (&str, Direction, Door)) -> RouteCard {
     RouteCard {
@@ -208,6 +219,7 @@ pub(crate) fn fill(store: &Store, outage: bool) {
                 keep_lane(store, &agent, at, &card(service, route), outage, now);
             }
         }
+        keep_lane(store, &agent, at, &control(), outage, now);
     }
     past(store);
     store.put_silence(&maintenance(now)).expect("it writes");
@@ -218,6 +230,7 @@ pub(crate) fn fill(store: &Store, outage: bool) {
 
 fn hear(store: &Store, region: &str, outage: bool, now: Timestamp) -> Agent {
     let cards = SERVICES.iter().flat_map(|service| ROUTES.map(|route| card(service, route)));
+    let cards = cards.chain([control()]);
     let mailbox = |service: &str| MailboxHealth {
         account: name(&format!("probe-{service}")),
         service: name(service),
@@ -579,4 +592,84 @@ fn way(started: Timestamp) -> Journey {
             words: "451 4.4.1 connection timed out, will retry".into(),
         }],
     }
+}
+
+/// What others may have written: markup, escapes, an override of the reading direction, and a word that
+/// does not end.
+pub(crate) const EVIL: &str = concat!(
+    "<script>alert(1)</script>\"'><img src=x onerror=window.hacked=true>\u{202e}\u{1b}[31m\0",
+    "Donaudampfschifffahrtselektrizitaetenhauptbetriebswerkbauunterbeamtengesellschaftsdonaudampfschiff",
+);
+
+/// Puts it wherever words from outside, or of people, are kept.
+pub(crate) fn poison(store: &Store) -> Result<(), StoreError> {
+    let mut open = store.incident(INCIDENT)?.expect("it is there");
+    open.clocks.acknowledged_by = Some(EVIL.into());
+    open.failovers[0].to = EVIL.into();
+    open.timeline.iter_mut().for_each(|moment| {
+        moment.words = EVIL.into();
+        moment.by = Some(EVIL.into());
+    });
+    let blame = open.blame.get_or_insert_default();
+    blame.words = EVIL.into();
+    blame.suspects = vec![component(ComponentKind::Delivery, EVIL)];
+    blame.cleared.iter_mut().for_each(|cleared| {
+        cleared.component.name = EVIL.into();
+        cleared.words = EVIL.into();
+    });
+    open.evidence.causes.insert(EVIL.into(), 1);
+    open.evidence.samples.iter_mut().for_each(|sample| {
+        sample.reason = EVIL.into();
+        sample.peer = EVIL.into();
+    });
+    store.put_incident(&open)?;
+    poison_probes(store)?;
+    poison_agents(store)?;
+    for window in store.silences(time(NOW), Timestamp::MAX)? {
+        store.put_silence(&Silence { reason: EVIL.into(), author: EVIL.into(), ..window })?;
+    }
+    Ok(())
+}
+
+fn poison_probes(store: &Store) -> Result<(), StoreError> {
+    let agents = store.agents()?;
+    let newest = ProbeQuery { service: Some(name("acme")), limit: 25, ..ProbeQuery::default() };
+    let rich = [PROBE, DELIVERED].map(|id| store.probe(id.parse().expect("an id")));
+    let rich = rich.into_iter().collect::<Result<Vec<_>, _>>()?;
+    for probe in store.probes(&newest)?.into_iter().chain(rich.into_iter().flatten()) {
+        let agent = agents.iter().find(|agent| agent.name == probe.agent).expect("it was heard");
+        let mut record = probe.record;
+        record.revision += 1;
+        record.verdict.reason = EVIL.into();
+        record.peer.iter_mut().for_each(|peer| peer.host = EVIL.into());
+        record.accepted.iter_mut().for_each(|accepted| accepted.reply = EVIL.into());
+        record.arrival.iter_mut().for_each(|arrival| arrival.folder = EVIL.into());
+        record.evidence.iter_mut().for_each(|one| one.words = EVIL.into());
+        for change in &mut record.handover.changes {
+            (change.was, change.is) = (EVIL.into(), EVIL.into());
+        }
+        record.handover.deferrals.iter_mut().for_each(|one| one.words = EVIL.into());
+        record.journey.hops.iter_mut().for_each(|hop| (hop.by, hop.from) = (EVIL.into(), EVIL.into()));
+        store.merge(agent, time(NOW), &record)?;
+    }
+    Ok(())
+}
+
+fn poison_agents(store: &Store) -> Result<(), StoreError> {
+    for mut agent in store.agents()? {
+        for mailbox in &mut agent.health.mailboxes {
+            mailbox.unreachable_since = Some(time(NOW) - seconds(60));
+            mailbox.trouble = Some((Stage::Login, Class::Auth, EVIL.into()));
+        }
+        store.hear(Hello {
+            name: agent.name,
+            region: agent.region,
+            software: EVIL.into(),
+            sent_at: time(NOW),
+            received_at: time(NOW),
+            routes: None,
+            health: agent.health,
+        })?;
+    }
+    Ok(())
 }

@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::fixture::INCIDENT;
-use crate::outage::served;
+use super::fixture::INCIDENT;
+use super::outage::served;
 
 /// Every path and method under `/api/v1`, as the routers' source has them.
 fn routes() -> BTreeSet<(String, String)> {
-    let source = [include_str!("../../src/expose/mod.rs"), include_str!("../../src/expose/pages/mod.rs")];
+    let source =
+        [include_str!("../../../src/expose/mod.rs"), include_str!("../../../src/expose/pages/mod.rs")];
     let lines = source.iter().flat_map(|text| text.lines());
     let mut routes = BTreeSet::new();
     for route in lines.filter_map(|line| line.trim().strip_prefix(".route(\"/api/v1")) {
@@ -77,7 +78,7 @@ async fn what_is_answered_has_the_members_that_are_described() {
         ("/api/v1/incidents", ""),
         ("/api/v1/silences", ""),
         ("/api/v1/incidents/{id}", INCIDENT),
-        ("/api/v1/probes/{id}", crate::fixture::PROBE),
+        ("/api/v1/probes/{id}", super::fixture::PROBE),
     ] {
         let answer = served.json(&path.replace("{id}", id)).await;
         let schema =

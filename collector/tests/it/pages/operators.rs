@@ -3,9 +3,9 @@
 use reqwest::header::{COOKIE, LOCATION, SET_COOKIE};
 use reqwest::redirect::Policy;
 
-use crate::fixture::INCIDENT;
+use super::fixture::INCIDENT;
+use super::outage::{served, text_of};
 use crate::harness::Served;
-use crate::outage::{served, text_of};
 
 const TOKEN: &str = "mst_marias-own-very-long-token";
 
@@ -195,7 +195,7 @@ async fn the_cookie_is_out_of_reach_and_behind_tls_never_in_the_clear() {
     {
         let token = mailsonar_collector::ingest::token_hash(TOKEN);
         let operator = format!("[operators.maria]\ntoken_sha256 = \"{token}\"\n");
-        let served = crate::outage::served_by(more, false, &operator).await;
+        let served = super::outage::served_by(more, false, &operator).await;
         let mut browser = Browser::new(&served);
         let page = browser.post("/sign-in", &[("token", TOKEN)]).await;
         let cookie = page.cookie.expect("a cookie");
