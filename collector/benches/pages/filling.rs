@@ -205,6 +205,7 @@ fn cards(service: usize) -> [RouteCard; 2] {
             to: None,
             interval_us: 300_000_000,
             deadline_us: 300_000_000,
+            canary: None,
         },
     )
 }
@@ -230,6 +231,7 @@ fn blank(card: &RouteCard, id: Uuid, started_at: Timestamp) -> Record {
         searched_at: None,
         handover: Handover::default(),
         journey: Journey::default(),
+        canary: None,
         evidence: Vec::new(),
         verdict: Verdict {
             outcome: Outcome::InFlight,

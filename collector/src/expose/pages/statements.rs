@@ -127,7 +127,7 @@ fn list(issued: &[Issued], scene: &Scene) -> Page {
         mood,
         is_written_on: false,
         main: html! {
-            (hero(&Headline { mood, what, more: Vec::new() }, "now"))
+            (hero(&Headline::plain(mood, what), "now"))
             @for of_period in issued.chunk_by(|one, next| one.statement.span.period == next.statement.span.period) {
                 (period(of_period, scene))
             }
@@ -144,7 +144,7 @@ fn period(issued: &[Issued], scene: &Scene) -> Markup {
     html! {
         section aria-labelledby=(id) {
             h2 id=(id) { (name) }
-            div.scroll tabindex="0" role="region" aria-labelledby=(id) {
+            div.scroll tabindex="0" role="group" aria-labelledby=(id) {
                 table {
                     thead { tr {
                         th scope="col" { "Statement" } th scope="col" { "Service" }
@@ -225,7 +225,7 @@ fn headline(issued: &Issued, mood: Mood) -> Headline {
     if let Some(day) = statement.credit.claim_until.filter(|_| !statement.credit.percent.is_nothing()) {
         more.push(format!("To be claimed on {} at the latest.", day.strftime("%-d %B %Y")));
     }
-    Headline { mood, what, more }
+    Headline { more, ..Headline::plain(mood, what) }
 }
 
 /// Who promised whom, and the other forms.
