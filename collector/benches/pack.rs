@@ -45,6 +45,7 @@ customer = "Example Ltd"
 services = ["acme"]
 source = "the contract of 2026-01-01, annex 3"
 [downtime]
+slot = "{every}m"
 least = "1m"
 daily_sum = "5m"
 [availability]
@@ -85,7 +86,7 @@ async fn main() -> Result<()> {
     let scratch = tempfile::tempdir()?;
     let directory = options.keep.clone().unwrap_or_else(|| scratch.path().join("month"));
     std::fs::create_dir(&directory).with_context(|| directory.display().to_string())?;
-    std::fs::write(directory.join("gold.toml"), CONTRACT)?;
+    std::fs::write(directory.join("gold.toml"), CONTRACT.replace("{every}", &options.every.to_string()))?;
     std::fs::write(directory.join("collector.toml"), "listen = \"127.0.0.1:0\"\n[store]\npath = \"c.db\"\n")?;
     let path = directory.join("c.db");
     let probes = fill(&path, &options).await?;

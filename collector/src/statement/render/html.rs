@@ -13,6 +13,9 @@ const STYLE: &str = concat!(include_str!("letter.css"), include_str!("parts.css"
 /// How many downtimes are listed; JSON and CSV have them all.
 const LISTED: usize = 100;
 
+/// How many of them are told in full: a letter of thirty pages is read by nobody.
+const TOLD: usize = 12;
+
 /// The page. `zone` is the contract's.
 pub fn html(issued: &Issued, zone: &Zone) -> String {
     let statement = &issued.statement;
@@ -195,27 +198,59 @@ fn plots(statement: &Statement) -> Markup {
 }
 
 fn downtimes(statement: &Statement, zone: &Zone) -> Markup {
+    let downtimes = &statement.downtimes;
+    // Those that count, and the longest, if not all can be told.
+    let mut told: Vec<usize> = (0..downtimes.len()).collect();
+    told.sort_by_key(|at| {
+        (std::cmp::Reverse(downtimes[*at].counted_s), std::cmp::Reverse(downtimes[*at].seconds))
+    });
+    told.truncate(TOLD);
+    told.sort_unstable();
     html! {
         section {
             h2 { "Downtimes" }
-            @if statement.downtimes.is_empty() { p { "None was seen." } }
-            @for (at, downtime) in statement.downtimes.iter().take(LISTED).enumerate() {
-                (downtime_entry(at + 1, downtime, zone))
+            @if downtimes.is_empty() { p { "None was seen." } }
+            @if downtimes.len() > TOLD {
+                (downtime_table(downtimes, zone))
+                @if downtimes.len() > LISTED {
+                    p.note { (downtimes.len() - LISTED) " more are in the JSON and CSV forms of this statement." }
+                }
+                p { "In full: the " (TOLD) " that count most." }
             }
-            @if statement.downtimes.len() > LISTED {
-                p.note { (statement.downtimes.len() - LISTED) " more are in the JSON and CSV forms of this statement." }
+            @for at in told { (downtime_entry(at + 1, &downtimes[at], zone)) }
+        }
+    }
+}
+
+fn downtime_table(downtimes: &[Downtime], zone: &Zone) -> Markup {
+    html! {
+        div.scroll tabindex="0" role="region" aria-label="Downtimes" {
+            table {
+                thead { tr { th.number { "" } th { "From" } th.number { "Length" } th { "Legs" } th { "" } } }
+                tbody {
+                    @for (at, downtime) in downtimes.iter().take(LISTED).enumerate() {
+                        tr {
+                            td.number { (at + 1) } td.whole { (zone.show(downtime.from)) }
+                            td.number { (words::duration(downtime.seconds)) } td { (legs(downtime)) }
+                            td { (words::standing(downtime)) }
+                        }
+                    }
+                }
             }
         }
     }
 }
 
+fn legs(downtime: &Downtime) -> String {
+    downtime.legs.iter().map(|leg| leg.as_str()).collect::<Vec<_>>().join(" and ")
+}
+
 fn downtime_entry(at: usize, downtime: &Downtime, zone: &Zone) -> Markup {
-    let legs: Vec<&str> = downtime.legs.iter().map(|leg| leg.as_str()).collect();
     let regions: Vec<&str> = downtime.regions.iter().map(mailsonar_protocol::Region::as_str).collect();
     html! {
         article.downtime.counts[downtime.standing == Standing::Counts] {
             h3 { (at) ". " (zone.show(downtime.from)) " until " (zone.show(downtime.until)) }
-            p { strong { (words::duration(downtime.seconds)) } ", " (legs.join(" and ")) "; " (words::standing(downtime)) "." }
+            p { strong { (words::duration(downtime.seconds)) } ", " (legs(downtime)) "; " (words::standing(downtime)) "." }
             @if !downtime.causes.is_empty() {
                 p {
                     (downtime.failures) " failures, seen from " (regions.join(", ")) ". "

@@ -91,7 +91,11 @@ pub(super) fn budget(statement: &Statement) -> Markup {
         let words = words::duration(value.abs().round() as u64);
         format!("{sign}{words}")
     };
-    let mut marks = vec![(allowed, label(allowed)), (0.0, "0".to_owned())];
+    let mut marks = vec![(0.0, "0".to_owned())];
+    // Where the budget is next to nothing beside what was spent, its label would lie on that of 0.
+    if frame.y(0.0) - frame.y(allowed) > 8.0 {
+        marks.push((allowed, label(allowed)));
+    }
     if lowest < 0.0 {
         marks.push((lowest, label(lowest)));
     }
