@@ -146,7 +146,8 @@ impl Plan {
         if has("mx") {
             parts.push(part(Mx, "mx0.acme[192.0.2.0]"));
         }
-        if has("mx") || has("in") {
+        // Where no loop shows mail from inside, it is the delivery as a whole.
+        if has("loop") && (has("mx") || has("in")) {
             parts.push(part(Delivery, "acme from outside"));
         }
         if has("in") {
