@@ -125,13 +125,15 @@ async fn measure(options: &Options) -> Result<()> {
             time(&mut together, 95),
             format!("{:.1}", float(bytes) / 1024.0),
         ];
-        let name = page.rsplit_once('/').filter(|(_, id)| id.len() == 36).map_or(&*page, |(rest, _)| rest);
-        table.row(name, &cells);
+        let name = match page.rsplit_once('/') {
+            Some((rest, id)) if id == open => format!("{rest}/(open)"),
+            Some((rest, id)) if id.len() == 36 => format!("{rest}/(id)"),
+            _ => page.clone(),
+        };
+        table.row(&name, &cells);
     }
     println!("\n  ms: from asking until the first byte of the answer. /services/service-7 is in trouble.");
-    println!(
-        "  /incidents is the list; then the one that is open, and one that is over. KiB: not compressed."
-    );
+    println!("  KiB: not compressed.");
     Ok(())
 }
 
