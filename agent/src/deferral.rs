@@ -43,6 +43,20 @@ pub fn is_greylisting(words: &str) -> bool {
             || REPLIES.contains(&text.as_str()))
 }
 
+/// Whether a server says that the mailbox is full, in its reply or in the status of its report (RFC 3463:
+/// X.2.2). "452" alone does not, since that is the server's own disk; nor does a message that is too large.
+pub fn is_full(words: &str, status: &str) -> bool {
+    let text = words.to_ascii_lowercase();
+    let says = |code: &str| {
+        status == code || text.split(|c: char| !c.is_ascii_digit() && c != '.').any(|word| word == code)
+    };
+    let too_large = ["5.3.4", "5.2.3", "4.3.1"].iter().any(|code| says(code));
+    let phrases =
+        ["over quota", "overquota", "quota exceeded", "exceeded quota", "mailbox full", "mailbox is full"];
+    ["4.2.2", "5.2.2"].iter().any(|code| says(code))
+        || !too_large && (text.starts_with("552") || phrases.iter().any(|phrase| text.contains(phrase)))
+}
+
 /// How the message was taken after it had been put off: which attempt it was, how long a real sender's mail
 /// would have waited, and why. `None` where it was taken at once or not at all.
 pub fn taken_after(record: &Record) -> Option<String> {
@@ -71,6 +85,33 @@ mod tests {
         assert_eq!(next_attempt(&schedule, 1, at(61)), Some(at(361)));
         assert_eq!(next_attempt(&schedule, 2, at(362)), None);
         assert_eq!(next_attempt(&[], 0, at(0)), None);
+    }
+
+    #[test]
+    fn a_full_mailbox_is_told_from_a_full_server_and_a_large_message() {
+        for (words, status) in [
+            ("452 4.2.2 The email account that you tried to reach is over quota.", ""),
+            ("552-5.2.2 The recipient's inbox is out of storage space.\n552 5.2.2 - gsmtp", ""),
+            ("552 5.2.2 <p@acme.example>: Quota exceeded (mailbox for user is full)", ""),
+            ("452 4.2.2 <p@acme.example> Mailbox is full / Blocks limit exceeded", ""),
+            ("552 Requested mail action aborted: exceeded storage allocation", ""),
+            ("554 5.2.0 STOREDRV.Deliver; mailbox full. The mailbox is over quota", ""),
+            ("maildir delivery failed: disk quota exceeded", ""),
+            ("", "5.2.2"),
+        ] {
+            assert!(is_full(words, status), "{words} {status}");
+        }
+        for (words, status) in [
+            ("452 4.3.1 Insufficient system storage", ""),
+            ("552 5.3.4 Message size exceeds fixed limit", ""),
+            ("552 5.2.3 Message length exceeds administrative limit", ""),
+            ("550 5.2.1 mailbox disabled", ""),
+            ("450 4.2.0 Greylisted", "4.2.0"),
+            ("250 15.2.2 is a version", ""),
+            ("", ""),
+        ] {
+            assert!(!is_full(words, status), "{words} {status}");
+        }
     }
 
     #[test]

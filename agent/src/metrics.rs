@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use mailsonar_clock::SharedClock;
 use mailsonar_meters::{Flight, Lanes, Maker, STAGE_BOUNDS};
-use mailsonar_protocol::{AccountName, Class, Region, RouteCard, RouteName, ServiceName, Stage, StageTime};
+use mailsonar_protocol::{
+    AccountName, Class, Quota, Region, RouteCard, RouteName, ServiceName, Stage, StageTime,
+};
 use prometheus::{Gauge, GaugeVec, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec};
 
 use crate::arrival::{Observer, Stray};
@@ -47,6 +49,7 @@ struct Mailboxes {
     stages: HistogramVec,
     failures: IntCounterVec,
     strays: IntCounterVec,
+    quota: GaugeVec,
 }
 
 impl Mailboxes {
@@ -72,6 +75,11 @@ impl Mailboxes {
                 "mailsonar_stray_messages_total",
                 "Messages with a tag that were not counted: forged, of unknown probes, in the wrong mailbox.",
                 &["account", "region", "kind"],
+            ),
+            quota: make.gauge(
+                "mailsonar_mailbox_quota_used_ratio",
+                "The part of the mailbox's quota that is used, 1 when it is full; absent where the server tells none.",
+                &["account", "service", "region"],
             ),
         }
     }
@@ -172,10 +180,15 @@ impl Metrics {
         self.drift.set(clock.drift().as_secs_f64());
     }
 
-    /// Takes whether a mailbox is watched.
-    pub fn mailbox(&self, account: &AccountName, service: &ServiceName, up: bool) {
+    /// Takes whether a mailbox is watched, and how full it is.
+    pub fn mailbox(&self, account: &AccountName, service: &ServiceName, up: bool, quota: Option<Quota>) {
         let labels = [account.as_str(), service.as_str(), self.region.as_str()];
         self.mailboxes.up.with_label_values(&labels).set(i64::from(up));
+        match quota {
+            Some(quota) => self.mailboxes.quota.with_label_values(&labels).set(quota.used_ratio()),
+            // It was not there: as good as gone.
+            None => drop(self.mailboxes.quota.remove_label_values(&labels)),
+        }
     }
 
     /// Hears how a shipment went.
@@ -446,7 +459,7 @@ mod tests {
     fn mailboxes_strays_and_shipments_are_counted() {
         let metrics = metrics();
         let ((account, provider), observer) = (bob(), WatcherMetrics(metrics.clone()));
-        metrics.mailbox(&account, &provider, true);
+        metrics.mailbox(&account, &provider, true, Some(Quota { used_kib: 3, limit_kib: 4 }));
         let trouble = Trouble::new(Stage::Login, Class::Auth, "refused", "no");
         observer.trouble(&account, &provider, &trouble);
         observer.step(&account, &provider, StageTime { stage: Stage::Login, took_us: 20_000 });

@@ -248,7 +248,11 @@ fn put_off(record: &mut Record, trouble: &Trouble, retry_at: Option<Timestamp>, 
     }
     handover.next_attempt_at = retry_at;
     let attempts = handover.deferrals.len();
-    let looks = if deferral::is_greylisting(words.as_str()) { ", by greylisting as it looks" } else { "" };
+    let looks = if deferral::is_greylisting(words.as_str()) {
+        ", by greylisting as it looks"
+    } else {
+        full(words, "")
+    };
     let Some(next) = retry_at else {
         let attempts = if attempts > 1 { format!(", at each of {attempts} attempts") } else { String::new() };
         let reason = format!("deferred at {stage} ({detail}){looks}{attempts}: {words}");
@@ -282,7 +286,13 @@ fn rejected(trouble: &Trouble, now: Timestamp) -> Verdict {
         _ => (Outcome::Unreachable, "out of reach"),
     };
     let Trouble { stage, class, detail, words } = trouble;
-    blamed(outcome, *stage, *class, &format!("{what} at {stage} ({detail}): {words}"), now)
+    let full = if trouble.class == Class::Permanent { full(words, "") } else { "" };
+    blamed(outcome, *stage, *class, &format!("{what} at {stage} ({detail}){full}: {words}"), now)
+}
+
+/// What is added to a reason where the far side says that the mailbox is full.
+fn full(words: &Text, status: &str) -> &'static str {
+    if deferral::is_full(words.as_str(), status) { ", the mailbox is over its quota" } else { "" }
 }
 
 fn interrupted(case: &mut Case, now: Timestamp) -> bool {

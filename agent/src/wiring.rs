@@ -441,8 +441,8 @@ async fn rounds(rounds: Rounds) {
             metrics.missed(card, pulses.get(name).map_or(0, |pulse| pulse.missed()));
         }
         for mailbox in prober.mailboxes.values() {
-            let MailboxHealth { account, service, unreachable_since, .. } = mailbox.health();
-            metrics.mailbox(&account, &service, unreachable_since.is_none());
+            let MailboxHealth { account, service, unreachable_since, quota, .. } = mailbox.health();
+            metrics.mailbox(&account, &service, unreachable_since.is_none(), quota);
         }
         let horizon = now.saturating_sub(retention).unwrap_or(now);
         if let Err(error) = ledger.sweep(horizon, has_collector).await {

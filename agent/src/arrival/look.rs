@@ -5,6 +5,7 @@
 //! reached and every command's own OK came.
 
 use std::collections::HashMap;
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -35,6 +36,9 @@ const INBOX: &str = "INBOX";
 /// How long a session lives.
 const RENEWAL: SignedDuration = SignedDuration::from_hours(24);
 
+/// How often it is asked how full the mailbox is.
+const QUOTA_PAUSE: SignedDuration = SignedDuration::from_mins(10);
+
 /// How far behind a delivery an IDLE notice is taken to be, at most.
 const IDLE_LAG: SignedDuration = SignedDuration::from_secs(1);
 
@@ -45,12 +49,14 @@ pub(super) struct Eyes {
     round_trip: Duration,
     /// When each folder was last known to hold nothing unexamined.
     clear: HashMap<String, Timestamp>,
+    /// When it is asked next how full the mailbox is.
+    quota_at: Timestamp,
 }
 
 impl Eyes {
     pub(super) fn new(per_second: u32, now: Timestamp) -> Self {
         let budget = Budget::new(per_second, now);
-        Self { budget, round_trip: Duration::ZERO, clear: HashMap::new() }
+        Self { budget, round_trip: Duration::ZERO, clear: HashMap::new(), quota_at: now }
     }
 }
 
@@ -95,6 +101,7 @@ impl Watcher {
         self.within_reach();
         self.settle(begun).await;
         loop {
+            self.weigh(&mut session).await?;
             let seen_by = self.wait(&mut session).await?;
             self.look(&mut session, &mut inbox, &mut asides, seen_by).await?;
             if self.shared.clock.now().duration_since(begun) > RENEWAL {
@@ -102,6 +109,18 @@ impl Watcher {
                 return Ok(());
             }
         }
+    }
+
+    /// Asks now and then how full the mailbox is; not while a message is due, whose time it would cost.
+    async fn weigh(&mut self, session: &mut Session) -> Result<(), Trouble> {
+        let now = self.shared.clock.now();
+        if now < self.eyes.quota_at || !self.expected.is_empty() {
+            return Ok(());
+        }
+        self.eyes.quota_at = now.saturating_add(QUOTA_PAUSE).unwrap_or(now);
+        let quota = session.quota().await?;
+        self.health.lock().unwrap_or_else(PoisonError::into_inner).quota = quota;
+        Ok(())
     }
 
     /// Selects a folder and examines all that is in it.

@@ -23,6 +23,7 @@ mod guard;
 mod limits;
 mod login;
 mod messages;
+mod quota;
 mod refusal;
 mod response;
 mod session;

@@ -44,7 +44,7 @@ pub(super) fn kind(line: &[u8]) -> Kind {
         (false, b"OK" | b"NO" | b"BAD" | b"BYE" | b"PREAUTH") => Kind::Status,
         (true, b"FETCH") => Kind::Vital(Vital::Fetch),
         (true, b"EXISTS" | b"EXPUNGE") | (false, b"SEARCH" | b"STATUS") => Kind::Vital(Vital::Other),
-        (true, b"RECENT") | (false, b"LIST" | b"FLAGS" | b"CAPABILITY") => Kind::Useful,
+        (true, b"RECENT") | (false, b"LIST" | b"FLAGS" | b"CAPABILITY" | b"QUOTA") => Kind::Useful,
         _ => Kind::Foreign,
     }
 }

@@ -6,7 +6,7 @@
 use jiff::Timestamp;
 use mailsonar_protocol::{Class, Evidence, Journey, Outcome, Record, Report, ReportKind, Stage};
 
-use super::{Case, blamed, keep, plain};
+use super::{Case, blamed, full, keep, plain};
 
 /// Adds a report.
 pub(super) fn reported(case: &mut Case, report: &Report, now: Timestamp) -> bool {
@@ -22,7 +22,8 @@ pub(super) fn reported(case: &mut Case, report: &Report, now: Timestamp) -> bool
         ReportKind::Failed if open => {
             keep(record, evidence(report, now));
             let Report { reporter, status, words, .. } = report;
-            let reason = format!("bounced by {reporter} ({status}): {words}");
+            let full = full(words, status.as_str());
+            let reason = format!("bounced by {reporter} ({status}){full}: {words}");
             record.verdict = blamed(Outcome::Bounced, Stage::Transit, Class::Permanent, &reason, now);
             if record.handover.next_attempt_at.take().is_some() {
                 // It was put off, and somebody took it all the same: there is nothing left to try.
@@ -92,6 +93,18 @@ mod tests {
             status: "5.1.1".into(),
             words: words.into(),
         })
+    }
+
+    #[test]
+    fn a_mailbox_over_its_quota_is_said_in_words() {
+        let Fact::Reported(told) = report(ReportKind::Failed, "552 5.2.2 over quota") else { unreachable!() };
+        let bounced =
+            after([accepted_at(at(2)), Fact::Reported(Report { status: "5.2.2".into(), ..told })]).record;
+        let reason = bounced.verdict.reason.as_str();
+        assert_eq!(
+            reason,
+            "bounced by mx.far.example (5.2.2), the mailbox is over its quota: 552 5.2.2 over quota"
+        );
     }
 
     #[test]

@@ -249,3 +249,40 @@ fn five_thousand_mails_are_explained_each_within_50_ms() {
     println!("5,000 messages: {:?} each, the slowest {slowest:?}; {kinds:?}", whole / 5_000);
     assert!(slowest < LIMIT, "{slowest:?}");
 }
+
+/// The bounces that the tests of flufl.bounce (Mailman's; Apache-2.0) are about, with the recipients that its
+/// authors say are in them: seen by neither the reader nor its author when both were written.
+/// `MAILSONAR_FLUFL` names where its source is unpacked (`pip download --no-deps --no-binary :all: flufl.bounce`).
+#[test]
+#[ignore = "by hand: wants the source of flufl.bounce"]
+fn bounces_that_others_collected_name_their_recipients() {
+    let source = PathBuf::from(std::env::var("MAILSONAR_FLUFL").expect("MAILSONAR_FLUFL is set"));
+    let table = std::fs::read_to_string(source.join("tests/test_detectors.py")).expect("its table");
+    let mut expected = std::collections::BTreeMap::<&str, std::collections::BTreeSet<String>>::new();
+    for row in table.split("\n    ('").skip(1) {
+        let row = row.split("),\n").next().unwrap_or(row);
+        let Some(file) = row.split('\'').find(|word| word.ends_with(".txt")) else { continue };
+        let addresses = row.split("b'").skip(1).filter_map(|rest| rest.split('\'').next());
+        expected.entry(file).or_default().extend(addresses.map(str::to_lowercase));
+    }
+    expected.retain(|_, addresses| !addresses.is_empty());
+    let mut families = std::collections::BTreeMap::<&str, (usize, usize)>::new();
+    for (file, addresses) in &expected {
+        let bytes = std::fs::read(source.join("tests/data").join(file)).expect("a message");
+        let Kind::Bounce(bounce) = reading::read(&bytes).kind else {
+            println!("{file}: no bounce");
+            families.entry(file.split('_').next().unwrap_or(file)).or_default().1 += 1;
+            continue;
+        };
+        let named: Vec<_> = bounce.recipients.iter().map(|one| one.address.as_str().to_lowercase()).collect();
+        let is_right = addresses.iter().all(|address| named.contains(address));
+        if !is_right {
+            println!("{file}: {named:?} instead of {addresses:?}");
+        }
+        let (right, all) = families.entry(file.split('_').next().unwrap_or(file)).or_default();
+        (*right, *all) = (*right + usize::from(is_right), *all + 1);
+    }
+    let (right, all) = families.values().fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+    println!("{right} of {all} name every recipient, of {} families: {families:?}", families.len());
+    assert!(all > 100 && right * 10 > all * 7, "{right} of {all}");
+}

@@ -4,5 +4,6 @@ mod bounds;
 mod fake;
 mod idle;
 mod opening;
+mod quota;
 mod strictness;
 mod work;

@@ -62,6 +62,14 @@ pub(super) const DIALECTS: &[Dialect] = &[
         ..row("oracle", "your message cannot be delivered to the following recipients:")
     },
     row("yahoo", "unable to deliver your message to the following address"),
+    row("yahoo", "unable to deliver message to the following address"),
+    row("juno", "your mail was not delivered to the following address"),
+    row("mimesweeper", "a message could not be delivered to:"),
+    Dialect {
+        recipient: &["unable to deliver message to"],
+        ..row("interscan", "interscan messaging security")
+    },
+    row("caiwireless", "the following recipients did not receive this message"),
     Dialect {
         recipient: &["recipient: [smtp:"],
         words: &["reason:"],
@@ -151,6 +159,10 @@ pub(super) const SUBJECTS: &[&str] = &[
     "mail delivery",
     "message status",
     "nondeliverable",
+    "not delivered",
+    "failure delivery",
+    "delivery error",
+    "user unknown",
     "non-delivery",
     "could not be delivered",
     "unzustellbar",

@@ -50,7 +50,10 @@ pub(super) fn read(parts: &[Part<'_>]) -> Option<Bounce> {
 
 fn is_from_a_machine(header: &Header<'_>) -> bool {
     let (from, path) = (header.words("From"), header.words("Return-Path"));
-    path.trim() == "<>" || super::is_daemon(&from) || header.value("X-Failed-Recipients").is_some()
+    path.trim() == "<>"
+        || super::is_daemon(&from)
+        || super::is_daemon(&path)
+        || header.value("X-Failed-Recipients").is_some()
 }
 
 /// The text of the message itself, up to where the original's copy begins.
