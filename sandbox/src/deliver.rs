@@ -1,6 +1,6 @@
 //! The last step: out of the queue, into the mailbox.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 use crate::{
     fault::{BounceStyle, Fault, Stage},
@@ -70,9 +70,10 @@ fn store(world: &SharedWorld, host: usize, item: &Item, account: &str, manner: M
                     folder: folder.to_owned(),
                     uid: mailbox.uid_next,
                     altered: manner.alter,
+                    removed: None,
                 },
             );
-            mailbox.append(bytes.clone(), BTreeSet::new(), civil);
+            mailbox.deliver(item.letter, bytes.clone(), civil);
         });
     }
 }

@@ -9,7 +9,10 @@ use std::{
 
 use jiff::Timestamp;
 
-use crate::signal::{Signal, Watcher};
+use crate::{
+    signal::{Signal, Watcher},
+    truth::LetterId,
+};
 
 /// The folders of every account.
 const FOLDERS: [&str; 4] = ["INBOX", "Junk", "Sent", "Trash"];
@@ -24,6 +27,8 @@ pub(crate) struct Message {
     pub flags: Flags,
     pub received: Timestamp,
     pub bytes: Arc<[u8]>,
+    /// What the truth calls it, if it came by mail.
+    pub letter: Option<LetterId>,
 }
 
 /// One folder.
@@ -56,9 +61,24 @@ impl Folder {
 
     /// Adds a message and returns its UID.
     pub(crate) fn append(&mut self, bytes: Arc<[u8]>, flags: BTreeSet<String>, received: Timestamp) -> u32 {
+        self.take(None, bytes, flags, received)
+    }
+
+    /// Adds a message that came by mail, and returns its UID.
+    pub(crate) fn deliver(&mut self, letter: LetterId, bytes: Arc<[u8]>, received: Timestamp) -> u32 {
+        self.take(Some(letter), bytes, BTreeSet::new(), received)
+    }
+
+    fn take(
+        &mut self,
+        letter: Option<LetterId>,
+        bytes: Arc<[u8]>,
+        flags: BTreeSet<String>,
+        received: Timestamp,
+    ) -> u32 {
         let uid = self.uid_next;
         self.uid_next += 1;
-        self.messages.push(Message { uid, flags: Arc::new(flags), received, bytes });
+        self.messages.push(Message { uid, flags: Arc::new(flags), received, bytes, letter });
         self.touch();
         uid
     }

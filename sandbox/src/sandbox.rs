@@ -194,6 +194,15 @@ impl Sandbox {
         provider.mailboxes.with(&account.to_ascii_lowercase(), folder, all).unwrap_or_default()
     }
 
+    /// The flags of the messages in a mailbox, in IMAP's spelling, oldest message first.
+    pub fn flags(&self, account: &str, folder: &str) -> Vec<Vec<String>> {
+        let Ok(provider) = self.provider(crate::world::domain(account)) else { return Vec::new() };
+        let all = |folder: &mut crate::mailbox::Folder| {
+            folder.messages.iter().map(|message| message.flags.iter().cloned().collect()).collect()
+        };
+        provider.mailboxes.with(&account.to_ascii_lowercase(), folder, all).unwrap_or_default()
+    }
+
     /// From now on this access token lets into the account, by XOAUTH2 and OAUTHBEARER, and no other token
     /// does. The password goes on serving.
     pub fn grant(&self, account: &str, token: &str) -> Result<(), Error> {

@@ -69,6 +69,8 @@ pub struct Delivery {
     pub uid: u32,
     /// Whether the body is not what was sent.
     pub altered: bool,
+    /// When a client removed it from there.
+    pub removed: Option<Timestamp>,
 }
 
 /// One attempt to authenticate, over SMTP or IMAP.
@@ -82,6 +84,10 @@ pub struct Login {
     pub host: String,
     /// Whether it was let in.
     pub granted: bool,
+    /// The refusal, where the rules had the host answer; empty where it judged the credentials.
+    pub words: String,
+    /// Whether the credentials came through TLS.
+    pub encrypted: bool,
 }
 
 /// The whole truth at one instant.
@@ -185,6 +191,16 @@ impl Truth {
         self.letter(id, |letter| {
             letter.deliveries.push(delivery);
             letter.fate = Fate::Delivered;
+        });
+    }
+
+    /// A client removed the letter, or one copy of it, from a folder.
+    pub(crate) fn removed(&self, id: LetterId, folder: &str, at: Timestamp) {
+        self.letter(id, |letter| {
+            let mut copies = letter.deliveries.iter_mut().filter(|copy| copy.folder == folder);
+            if let Some(copy) = copies.find(|copy| copy.removed.is_none()) {
+                copy.removed = Some(at);
+            }
         });
     }
 

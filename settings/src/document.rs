@@ -49,6 +49,11 @@ impl Document {
         Self { path: path.into(), text: text.into() }
     }
 
+    /// The text, as it was read.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
     /// The directory that relative paths in the file are relative to.
     pub fn directory(&self) -> &Path {
         self.path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))

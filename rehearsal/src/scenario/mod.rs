@@ -21,6 +21,7 @@ use clap::Args;
 use mailsonar_settings::Problems;
 
 pub use expect::{Expectation, Judged};
+pub(crate) use plan::COLLECTOR;
 pub use plan::{Act, Event, Plan};
 pub(crate) use play::Player;
 pub use play::{Noted, Played, Seen, play, play_in};

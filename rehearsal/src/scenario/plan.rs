@@ -76,10 +76,12 @@ pub enum Act {
     Start(String),
     /// Sets an agent's wall clock wrong.
     Clock(String, SignedDuration),
+    /// Puts the receiver of a notifier's pages out of order, or mends it.
+    Deafen(String, bool),
 }
 
 /// What `kill` and `start` call the collector.
-pub(super) const COLLECTOR: &str = "collector";
+pub(crate) const COLLECTOR: &str = "collector";
 
 impl Plan {
     /// Reads and checks a file.

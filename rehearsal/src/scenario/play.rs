@@ -159,6 +159,11 @@ impl Player {
         self.began
     }
 
+    /// What was found so far, besides incidents.
+    pub(crate) fn findings(&self) -> Vec<Noted> {
+        self.findings.clone()
+    }
+
     /// The world as it is now.
     pub(crate) fn world(&mut self) -> &mut World {
         &mut self.world
@@ -191,6 +196,7 @@ impl Player {
             Act::Start(name) if name == COLLECTOR => world.start_collector().await?,
             Act::Start(name) => world.member(name)?.start().await?,
             Act::Clock(agent, ahead) => world.member(agent)?.turn_clock(*ahead),
+            Act::Deafen(notifier, deaf) => world.deafen(notifier, *deaf),
         }
         Ok(())
     }

@@ -13,7 +13,7 @@ mod member;
 mod setup;
 mod ways;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, ensure};
@@ -28,6 +28,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 pub use clock::SimulatedClock;
 pub use member::{Heard, Member};
+pub(crate) use setup::notifier;
 pub use setup::{AgentSetup, REFERENCE_DOMAIN, ROUTES, SERVICE_DOMAIN, Setup, Usual};
 pub use ways::Paged;
 use ways::{Pager, Reception};
@@ -40,6 +41,7 @@ pub struct World {
     members: Vec<Member>,
     collector: Headquarters,
     pages: Arc<Mutex<Vec<Paged>>>,
+    deaf: Arc<Mutex<BTreeSet<String>>>,
     broken: BTreeMap<String, Vec<RuleId>>,
     /// The files that a restarted agent reads again.
     _directory: Arc<TempDir>,
@@ -65,7 +67,8 @@ impl World {
         let sandbox = Arc::new(Sandbox::start(setup.sandbox.clone(), clock.clone()).await?);
         std::fs::write(setup.ca_file(), sandbox.ca_pem()).context("the sandbox's CA")?;
         let pages = Arc::<Mutex<Vec<Paged>>>::default();
-        let receiver = Pager { clock: clock.clone(), pages: pages.clone() };
+        let deaf = Arc::<Mutex<BTreeSet<String>>>::default();
+        let receiver = Pager { clock: clock.clone(), pages: pages.clone(), deaf: deaf.clone() };
         let mut collector = Headquarters {
             config: CollectorConfig::from_document(&setup.collector)?,
             clock: clock.clone(),
@@ -88,6 +91,7 @@ impl World {
             members,
             collector,
             pages,
+            deaf,
             broken: BTreeMap::new(),
             _directory: setup.directory,
         })
@@ -151,6 +155,16 @@ impl World {
     /// Every page so far.
     pub fn pages(&self) -> Vec<Paged> {
         self.pages.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Puts the receiver of a notifier's pages out of order, or mends it.
+    pub fn deafen(&self, notifier: &str, deaf: bool) {
+        let mut all = self.deaf.lock().unwrap_or_else(PoisonError::into_inner);
+        if deaf {
+            all.insert(notifier.to_owned());
+        } else {
+            all.remove(notifier);
+        }
     }
 
     /// How far the collector's wall clock is off. Agents have their own.

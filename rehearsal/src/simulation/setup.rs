@@ -196,7 +196,7 @@ fn collector_file(agents: &[AgentSetup], usual: &Usual) -> String {
 }
 
 /// A notifier whose pages the world takes.
-pub(super) fn notifier(name: &str) -> String {
+pub(crate) fn notifier(name: &str) -> String {
     format!(
         "\n[notifiers.{name}]\ntype = \"webhook\"\nurl = \"{PAGER_URL}{name}\"\n\
          secret = \"whsec_cmVoZWFyc2VkLXJlaGVhcnNlZC1yZWhlYXJzZWQh\"\n"

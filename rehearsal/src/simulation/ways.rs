@@ -3,6 +3,7 @@
 //! Each stands where a part of production takes one: [`Network`] and [`Dns`] of the agent, its
 //! [`ship::Post`] to the collector, and the collector's [`notify::Post`] to whoever is paged.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -149,6 +150,8 @@ pub struct Paged {
 pub(super) struct Pager {
     pub clock: SharedClock,
     pub pages: Arc<Mutex<Vec<Paged>>>,
+    /// The notifiers whose receivers are out of order.
+    pub deaf: Arc<Mutex<BTreeSet<String>>>,
 }
 
 /// Where the simulated notifiers post, followed by the notifier's name.
@@ -161,6 +164,9 @@ impl notify::Post for Pager {
             let page: Page =
                 serde_json::from_slice(&request.body).map_err(|error| PostError(error.to_string()))?;
             let notifier = request.url.rsplit('/').next().unwrap_or_default().to_owned();
+            if self.deaf.lock().unwrap_or_else(PoisonError::into_inner).contains(&notifier) {
+                return Ok(PostReply { status: 503, retry_after: None, words: Text::default() });
+            }
             let paged = Paged { at: self.clock.now(), notifier, page };
             self.pages.lock().unwrap_or_else(PoisonError::into_inner).push(paged);
             Ok(PostReply { status: 204, retry_after: None, words: Text::default() })

@@ -1,6 +1,7 @@
 //! Scenarios and random days, played in simulated time.
 
 mod files;
+mod planted;
 mod seeds;
 mod shipped;
 mod twice;

@@ -13,7 +13,10 @@ use super::{
     session::{Session, Tagged},
     view::{Selected, contains, flagged, list},
 };
-use crate::{mailbox::Folder, meet::End};
+use crate::{
+    mailbox::{Folder, Message},
+    meet::End,
+};
 
 const READ_ONLY: &str = "NO [READ-ONLY] The mailbox is open for reading only";
 
@@ -60,7 +63,7 @@ impl Session {
         mailboxes.with(&selected.account, &selected.folder, |folder| {
             let last = folder.messages.last().map_or(0, |m| m.uid);
             let meant = |uid| uids.is_none_or(|set| contains(set, uid, last));
-            remove(folder, |message| flagged(message, r"\Deleted") && meant(message.uid));
+            self.remove(selected, folder, |message| flagged(message, r"\Deleted") && meant(message.uid));
         });
         "OK EXPUNGE completed".to_owned()
     }
@@ -81,7 +84,7 @@ impl Session {
         let messages = messages.unwrap_or_default();
         let sources: Vec<String> = messages.iter().map(|m| m.uid.to_string()).collect();
         let copied = mailboxes.with(&selected.account, &name(target), |folder| {
-            let append = |m: &crate::mailbox::Message, folder: &mut Folder| {
+            let append = |m: &Message, folder: &mut Folder| {
                 folder.append(m.bytes.clone(), (*m.flags).clone(), m.received).to_string()
             };
             let uids: Vec<String> = messages.iter().map(|m| append(m, folder)).collect();
@@ -90,7 +93,7 @@ impl Session {
         let Some((validity, uids)) = copied else { return "NO [TRYCREATE] No such mailbox".to_owned() };
         if moving {
             mailboxes.with(&selected.account, &selected.folder, |folder| {
-                remove(folder, |message| meant.contains(&message.uid));
+                self.remove(selected, folder, |message| meant.contains(&message.uid));
             });
         }
         if uids.is_empty() {
@@ -98,11 +101,18 @@ impl Session {
         }
         format!("OK [COPYUID {validity} {} {}] completed", sources.join(","), uids.join(","))
     }
-}
 
-fn remove(folder: &mut Folder, which: impl Fn(&crate::mailbox::Message) -> bool) {
-    folder.messages.retain(|message| !which(message));
-    folder.touch();
+    fn remove(&self, selected: &Selected, folder: &mut Folder, which: impl Fn(&Message) -> bool) {
+        let now = self.world.clock.now();
+        folder.messages.retain(|message| {
+            let goes = which(message);
+            if let Some(letter) = message.letter.filter(|_| goes) {
+                self.world.truth.removed(letter, &selected.folder, now);
+            }
+            !goes
+        });
+        folder.touch();
+    }
 }
 
 fn changed(before: &BTreeSet<String>, kind: StoreType, given: &BTreeSet<String>) -> BTreeSet<String> {

@@ -57,20 +57,27 @@ impl Session {
             return "BAD Already logged in".to_owned();
         }
         if !self.tls {
+            self.note(name, false, "");
             return "NO [PRIVACYREQUIRED] Use STARTTLS first".to_owned();
         }
         let granted = self.world.provider_of(self.line.host).mailboxes.admits(name, password);
         self.let_in(name, granted)
     }
 
-    /// What is answered to somebody who showed who he is, or did not.
-    fn let_in(&mut self, name: &str, granted: bool) -> Tagged {
+    pub(super) fn note(&self, name: &str, granted: bool, words: &str) {
         self.world.truth.login(Login {
             at: self.world.clock.now(),
             account: name.to_owned(),
             host: self.host_name(),
             granted,
+            words: words.to_owned(),
+            encrypted: self.tls,
         });
+    }
+
+    /// What is answered to somebody who showed who he is, or did not.
+    fn let_in(&mut self, name: &str, granted: bool) -> Tagged {
+        self.note(name, granted, "");
         if !granted {
             return "NO [AUTHENTICATIONFAILED] Invalid credentials".to_owned();
         }

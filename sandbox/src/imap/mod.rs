@@ -20,6 +20,7 @@ use crate::{
     fault::Stage,
     imap::{input::Input, session::Session},
     meet::End,
+    smtp::plain,
     wire::Wire,
     world::{Line, SharedWorld},
 };
@@ -63,9 +64,16 @@ async fn perform(session: &mut Session, command: Command<'static>) -> Result<(),
     let tag = command.tag.as_ref().to_owned();
     let claimed = match &command.body {
         CommandBody::Login { username, .. } => Some(String::from_utf8_lossy(username.as_ref()).into_owned()),
+        CommandBody::Authenticate { initial_response: Some(initial), .. } => {
+            plain(initial.declassify().as_ref()).map(|(name, _)| name)
+        }
         _ => session.account.clone(),
     };
-    if session.step(stage(&command.body), &tag, claimed.as_deref()).await? {
+    let stage = stage(&command.body);
+    if session.step(stage, &tag, claimed.as_deref()).await? {
+        if stage == Stage::Login {
+            session.note(claimed.as_deref().unwrap_or_default(), false, &session.said);
+        }
         return Ok(());
     }
     // While sequence numbers are in use, they must not move (RFC 3501, section 5.5).

@@ -19,6 +19,8 @@ pub(super) struct Session {
     /// Who logged in.
     pub account: Option<String>,
     pub selected: Option<Selected>,
+    /// What the rules had us say last in place of a right answer.
+    pub said: String,
 }
 
 /// What follows the tag in a command's last line.
@@ -27,7 +29,7 @@ pub(super) type Tagged = String;
 impl Session {
     pub(super) fn new(world: SharedWorld, line: Line, wire: Wire) -> Self {
         let tls = line.service == Service::Imaps;
-        Self { world, line, wire, tls, account: None, selected: None }
+        Self { world, line, wire, tls, account: None, selected: None, said: String::new() }
     }
 
     pub(super) fn host_name(&self) -> String {
@@ -46,8 +48,14 @@ impl Session {
     /// Goes through what the rules have for this step; true if it was answered with that.
     pub(super) async fn step(&mut self, stage: Stage, tag: &str, account: Option<&str>) -> Result<bool, End> {
         match meet(&self.world, &self.line, account, stage, &mut self.wire).await? {
-            Some(Fault::No { text }) => self.send(&format!("{tag} NO {text}")).await?,
-            Some(Fault::Raw { text }) => self.wire.send(text.replace("{tag}", tag).as_bytes()).await?,
+            Some(Fault::No { text }) => {
+                self.send(&format!("{tag} NO {text}")).await?;
+                self.said = format!("NO {text}");
+            }
+            Some(Fault::Raw { text }) => {
+                self.wire.send(text.replace("{tag}", tag).as_bytes()).await?;
+                self.said = text;
+            }
             Some(Fault::Bye { text }) => {
                 self.send(&format!("* BYE {text}")).await?;
                 return Err(End::Close);

@@ -9,12 +9,19 @@ use crate::{fault::Stage, meet::End, truth::Login};
 impl Session {
     pub(super) async fn auth(&mut self, mechanism: u64, initial: &str) -> Result<(), End> {
         if self.step(Stage::Auth).await? {
+            let name = STANDARD.decode(initial).ok().and_then(|answer| plain(&answer)).unwrap_or_default().0;
+            let words = self.said.clone();
+            self.note(&name, false, &words);
             return Ok(());
         }
         if !is_submission(self.line.service) {
             return self.reply("502 5.5.1 No authentication here").await;
         }
         if !self.tls {
+            // What came along unasked was for everybody to read.
+            if let Some((name, _)) = STANDARD.decode(initial).ok().and_then(|answer| plain(&answer)) {
+                self.note(&name, false, "");
+            }
             return self.reply("538 5.7.11 Encryption required: use STARTTLS first").await;
         }
         if self.account.is_some() {
@@ -32,12 +39,7 @@ impl Session {
             return self.reply("501 5.5.2 Cannot decode the credentials").await;
         };
         let granted = self.world.provider_of(self.line.host).mailboxes.admits(&name, &password);
-        self.world.truth.login(Login {
-            at: self.world.clock.now(),
-            account: name.clone(),
-            host: self.host_name(),
-            granted,
-        });
+        self.note(&name, granted, "");
         if !granted {
             return self.reply("535 5.7.8 Authentication credentials invalid").await;
         }
@@ -51,14 +53,24 @@ impl Session {
             return self.reply("501 5.5.2 Cannot decode the credentials").await;
         };
         let granted = self.world.provider_of(self.line.host).mailboxes.admits_token(&name, &token);
-        let (at, host) = (self.world.clock.now(), self.host_name());
-        self.world.truth.login(Login { at, account: name.clone(), host, granted });
+        self.note(&name, granted, "");
         if !granted {
             self.ask(&STANDARD.encode(REFUSED_TOKEN), "").await?;
             return self.reply("535 5.7.8 Authentication credentials invalid").await;
         }
         self.account = Some(name);
         self.reply("235 2.7.0 Authentication successful").await
+    }
+
+    fn note(&self, name: &str, granted: bool, words: &str) {
+        self.world.truth.login(Login {
+            at: self.world.clock.now(),
+            account: name.to_owned(),
+            host: self.host_name(),
+            granted,
+            words: words.to_owned(),
+            encrypted: self.tls,
+        });
     }
 
     async fn login(&mut self, initial: &str) -> Result<Option<(String, String)>, End> {

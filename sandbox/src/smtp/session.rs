@@ -27,6 +27,8 @@ pub(super) struct Session {
     pub mail: Option<Mail>,
     /// What the rules have us say in place of the next reply.
     instead: Option<Vec<u8>>,
+    /// What the rules had us say last in place of a right answer.
+    pub said: String,
 }
 
 /// A mail transaction under way.
@@ -38,7 +40,17 @@ pub(super) struct Mail {
 impl Session {
     pub(super) fn new(world: SharedWorld, line: Line, wire: Wire) -> Self {
         let tls = line.service == Service::Smtps;
-        Self { world, line, wire, tls, hello: None, account: None, mail: None, instead: None }
+        Self {
+            world,
+            line,
+            wire,
+            tls,
+            hello: None,
+            account: None,
+            mail: None,
+            instead: None,
+            said: String::new(),
+        }
     }
 
     pub(super) fn host_name(&self) -> String {
@@ -57,6 +69,7 @@ impl Session {
             self.instead = Some(words);
             return Ok(false);
         }
+        String::from_utf8_lossy(&words).trim_end().clone_into(&mut self.said);
         self.wire.send(&words).await?;
         if words.starts_with(b"421") { Err(End::Close) } else { Ok(true) }
     }
