@@ -31,6 +31,30 @@ async fn a_login_is_refused_with_any_words() {
     assert_eq!(client.imap("NOOP").await, ["t OK completed"]);
 }
 
+/// Whoever rehearses a monitor wants to know how often it knocked, and whether it whispered.
+#[tokio::test]
+async fn the_truth_knows_every_sign_in_also_what_the_rules_refused_and_what_came_in_the_clear() {
+    let sandbox = pair().await;
+    sandbox.faults().add(no("[UNAVAILABLE] Later").account(WATCH).service(Service::Imaps));
+    let mut client = connected(&sandbox).await;
+    assert_eq!(
+        client.imap("AUTHENTICATE PLAIN AHdhdGNoQGFjbWUuZXhhbXBsZQBzZWNyZXQ=").await,
+        ["t NO [UNAVAILABLE] Later"],
+        "the account is known from the initial response"
+    );
+    let mut plain = Client::plain(&sandbox, "imap1.acme.example", Service::Imap).await.unwrap();
+    plain.line().await;
+    assert!(plain.imap("LOGIN watch@acme.example secret").await[0].contains("[PRIVACYREQUIRED]"));
+    let mut submission = Client::plain(&sandbox, "out1.acme.example", Service::Submission).await.unwrap();
+    submission.reply().await;
+    submission.smtp("EHLO me.example").await;
+    assert!(submission.smtp("AUTH PLAIN AHdhdGNoQGFjbWUuZXhhbXBsZQBzZWNyZXQ=").await.starts_with("538"));
+    let logins = sandbox.truth().facts().logins;
+    assert!(logins.iter().all(|login| login.account == WATCH && !login.granted), "{logins:#?}");
+    let known: Vec<_> = logins.iter().map(|login| (login.words.as_str(), login.encrypted)).collect();
+    assert_eq!(known, [("NO [UNAVAILABLE] Later", true), ("", false), ("", false)]);
+}
+
 #[tokio::test]
 async fn search_says_no_or_bye_or_lies() {
     let sandbox = pair().await;

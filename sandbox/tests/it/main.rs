@@ -9,4 +9,5 @@ mod faults_queue;
 mod faults_smtp;
 mod imap;
 mod programs;
+mod readers;
 mod storm;

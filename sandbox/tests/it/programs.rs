@@ -13,27 +13,28 @@ use tempfile::TempDir;
 
 use crate::client::{PATIENCE, address, pair, submit};
 
-const WATCH: &str = "watch@acme.example";
+pub(crate) const PROBE: &str = "probe@acme.example";
+pub(crate) const WATCH: &str = "watch@acme.example";
 
 /// A sandbox and the files that programs need of it.
-struct Bench {
-    sandbox: Sandbox,
-    directory: TempDir,
+pub(crate) struct Bench {
+    pub sandbox: Sandbox,
+    pub directory: TempDir,
 }
 
 impl Bench {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let bench = Self { sandbox: pair().await, directory: TempDir::new().unwrap() };
         std::fs::write(bench.ca(), bench.sandbox.ca_pem()).unwrap();
         bench
     }
 
-    fn ca(&self) -> PathBuf {
+    pub(crate) fn ca(&self) -> PathBuf {
         self.directory.path().join("ca.pem")
     }
 
     /// Waits until this many messages were delivered.
-    async fn delivered(&self, count: usize) {
+    pub(crate) async fn delivered(&self, count: usize) {
         let facts = self.sandbox.truth();
         assert!(facts.until(PATIENCE, |f| f.count(Fate::Delivered) == count).await, "{:#?}", facts.facts());
     }
@@ -47,7 +48,7 @@ impl Bench {
 }
 
 /// Runs a program to its end, beside the runtime.
-async fn run(mut command: Command, input: &str) -> Output {
+pub(crate) async fn run(mut command: Command, input: &str) -> Output {
     let input = input.to_owned();
     let work = tokio::task::spawn_blocking(move || {
         let name = command.get_program().to_owned();
@@ -61,13 +62,12 @@ async fn run(mut command: Command, input: &str) -> Output {
     tokio::time::timeout(PATIENCE * 3, work).await.expect("the program ends").unwrap()
 }
 
-fn text(output: &Output) -> String {
+pub(crate) fn text(output: &Output) -> String {
     format!("{}\n{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-/// Without TLS: Debian's swaks alone has none.
 #[tokio::test(flavor = "multi_thread")]
-async fn swaks_reaches_the_exchanger_and_is_told_to_encrypt_at_submission() {
+async fn swaks_reaches_the_exchanger_and_submits_once_it_encrypts() {
     let bench = Bench::new().await;
     let swaks = |host: &str, service: Service| {
         let address = address(&bench.sandbox, host, service);
@@ -81,6 +81,14 @@ async fn swaks_reaches_the_exchanger_and_is_told_to_encrypt_at_submission() {
     bench.delivered(1).await;
     let output = run(swaks("out1.acme.example", Service::Submission), "").await;
     assert!(text(&output).contains("530 5.7.0 Authentication required"), "{}", text(&output));
+    for auth in ["PLAIN", "LOGIN"] {
+        let mut encrypted = swaks("out1.acme.example", Service::Submission);
+        encrypted.args(["--tls", "--auth", auth, "--auth-user", PROBE, "--auth-password", "secret"]);
+        let output = run(encrypted, "").await;
+        assert!(output.status.success(), "{auth}: {}", text(&output));
+    }
+    bench.delivered(3).await;
+    assert!(bench.sandbox.truth().read(|facts| facts.logins.iter().all(|login| login.encrypted)));
 }
 
 #[tokio::test(flavor = "multi_thread")]
