@@ -1,5 +1,6 @@
 //! Scenarios and random days, played in simulated time.
 
+mod faults;
 mod files;
 mod planted;
 mod seeds;
