@@ -40,6 +40,21 @@ const CAMPAIGNS: &[Campaign] = &[
         what: "kill -9 the collector while incidents come and go: each paged and resolved at each notifier",
         settings: &[Setting { variable: "MAILSONAR_INCIDENTS", default: "500", what: "how many incidents" }],
     },
+    Campaign {
+        name: "seeds",
+        of: ("mailsonar-rehearsal", "scenarios"),
+        what: "random days in simulated time: what must hold, against the mail service's own truth",
+        settings: &[
+            Setting { variable: "MAILSONAR_FROM", default: "0", what: "the first seed" },
+            Setting { variable: "MAILSONAR_SEEDS", default: "1000", what: "how many" },
+        ],
+    },
+    Campaign {
+        name: "twice",
+        of: ("mailsonar-rehearsal", "scenarios"),
+        what: "every shipped scenario tells the same twice, byte for byte",
+        settings: &[],
+    },
 ];
 
 /// Runs the campaign named, or lists them all.

@@ -86,7 +86,10 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
 }
 
 /// Plays days, several at once, and tells of them in their order.
-fn play_all(
+///
+/// # Errors
+/// What kept a day from being played, or what `told` says.
+pub fn play_all(
     from: u64,
     count: u64,
     jobs: u64,

@@ -1,12 +1,46 @@
 //! Each scenario that is shipped goes as it expects, and would not if it expected the contrary.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
-use mailsonar_rehearsal::scenario::{Plan, Report, human, on_stage, play};
+use mailsonar_rehearsal::scenario::{Expectation, Plan, Report, human, on_stage, play};
 
-fn plan(name: &str) -> Plan {
+pub(crate) fn plan(name: &str) -> Plan {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios").join(format!("{name}.toml"));
     Plan::read(&path).unwrap_or_else(|problems| panic!("{problems}"))
+}
+
+/// The names of all that are shipped.
+pub(crate) fn names() -> Vec<String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
+    let entries = std::fs::read_dir(folder).expect("the folder is there");
+    let paths = entries.map(|entry| entry.expect("it can be read").path());
+    let mut names: Vec<String> =
+        paths.map(|path| path.file_stem().expect("a name").to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
+
+/// What cannot be contradicted is expected of nothing.
+#[test]
+fn every_kind_of_expectation_is_used_and_can_be_contradicted() {
+    let mut kinds = BTreeSet::new();
+    for name in names() {
+        for expectation in plan(&name).expectations {
+            assert!(!expectation.contradictions().is_empty(), "{name}: {expectation}");
+            kinds.insert(match expectation {
+                Expectation::Page(_) => "page",
+                Expectation::NoPage(_) => "no page",
+                Expectation::Incidents(_) => "incidents",
+                Expectation::Clock(_) => "clock",
+                Expectation::Probes(_) => "probes",
+                Expectation::Finding(_) => "finding",
+                Expectation::NoFinding(_) => "no finding",
+            });
+        }
+    }
+    let all = ["clock", "finding", "incidents", "no finding", "no page", "page", "probes"];
+    assert_eq!(kinds.into_iter().collect::<Vec<_>>(), all);
 }
 
 /// Plays a scenario; then its expectations must be met, and none of what contradicts them.
@@ -35,14 +69,8 @@ macro_rules! scenarios {
 
         #[test]
         fn every_scenario_is_played() {
-            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
-            let mut there: Vec<String> = std::fs::read_dir(folder)
-                .expect("the folder is there")
-                .map(|entry| entry.expect("it can be read").path())
-                .map(|path| path.file_stem().expect("a name").to_string_lossy().into_owned())
-                .collect();
+            let there = names();
             let mut played = vec![$($name.to_owned()),+];
-            there.sort();
             played.sort();
             assert_eq!(there, played);
         }

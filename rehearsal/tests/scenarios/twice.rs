@@ -3,6 +3,8 @@
 use mailsonar_rehearsal::scenario::{Plan, human, junit, rehearse};
 use mailsonar_settings::Document;
 
+use crate::shipped;
+
 /// Short, but with something of everything: shares, a cut, a kill, a restart, a failover, a wrong clock.
 const EVENTFUL: &str = r#"
 title = "Everything at once"
@@ -55,4 +57,17 @@ fn the_same_seed_gives_the_same_report_byte_for_byte() {
     let once = told(7);
     assert_eq!(once, told(7));
     assert_ne!(once.0, told(8).0, "another seed is another day");
+}
+
+#[test]
+#[ignore = "a campaign: cargo xtask campaign twice"]
+fn every_shipped_scenario_tells_the_same_twice() {
+    for name in shipped::names() {
+        let plan = shipped::plan(&name);
+        let told = || {
+            let report = rehearse(&plan, plan.seed, true).unwrap_or_else(|error| panic!("{name}: {error:#}"));
+            (serde_json::to_string_pretty(&report).expect("a report can be written"), human::text(&report))
+        };
+        assert!(told() == told(), "{name} was another story the second time");
+    }
 }
