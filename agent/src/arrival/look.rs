@@ -82,6 +82,27 @@ struct View {
     visible_at: Timestamp,
     seen_by: SeenBy,
     absent_at: Option<Timestamp>,
+    /// What there was then.
+    there: There,
+}
+
+/// How far a folder went when the server told of it. What is read behind that came in between, and is dated
+/// by the reading: a message is never seen before it is there.
+#[derive(Debug, Clone, Copy)]
+enum There {
+    /// So many messages.
+    Messages(u32),
+    /// Those below this UID.
+    Below(u32),
+}
+
+impl There {
+    fn has(self, row: &HeaderRow) -> bool {
+        match self {
+            Self::Messages(count) => row.place <= count,
+            Self::Below(uid) => row.uid < uid,
+        }
+    }
 }
 
 impl Watcher {
@@ -134,10 +155,11 @@ impl Watcher {
         let absent_at = self.clear_at(name);
         let examined = uids.last().copied().unwrap_or(0).max(selected.uidnext.unwrap_or(1).saturating_sub(1));
         let mut folder = Folder { selected, examined, junk, candidates: Candidates::default() };
-        let view = View { visible_at: self.shared.clock.now(), seen_by: SeenBy::Scan, absent_at };
+        let there = There::Messages(u32::MAX);
+        let view = View { visible_at: self.shared.clock.now(), seen_by: SeenBy::Scan, absent_at, there };
         self.examine(session, &mut folder, rows, view).await?;
         // What came between SELECT and the search's end lies behind `examined` or was found.
-        let view = View { visible_at: self.shared.clock.now(), ..view };
+        let view = View { there: There::Below(0), ..view };
         self.tail(session, &mut folder, view).await?;
         self.clear(name, begun);
         Ok(folder)
@@ -218,7 +240,8 @@ impl Watcher {
         let overdue = !self.expected.overdue(begun).is_empty();
         // What a server keeps from us in its notices is found all the same, if later.
         if news.grew || overdue || seen_by != SeenBy::Noop {
-            let view = View { visible_at: seen_at, seen_by, absent_at: self.absent(seen_by, begun) };
+            let absent_at = self.absent(seen_by, begun);
+            let view = View { visible_at: seen_at, seen_by, absent_at, there: There::Messages(news.exists) };
             self.tail(session, inbox, view).await?;
         }
         self.clear(INBOX, begun);
@@ -268,11 +291,14 @@ impl Watcher {
                 visible_at: self.shared.clock.now(),
                 seen_by: SeenBy::Poll,
                 absent_at: self.clear_at(&aside.selected.folder),
+                there: There::Below(status.uidnext),
             };
             aside.selected = session.select(&aside.selected.folder).await?;
             self.tail(session, aside, view).await?;
             inbox.selected = session.select(&inbox.selected.folder).await?;
-            let view = View { visible_at: self.shared.clock.now(), absent_at: self.clear_at(INBOX), ..view };
+            let there = There::Messages(inbox.selected.exists);
+            let (visible_at, absent_at) = (self.shared.clock.now(), self.clear_at(INBOX));
+            let view = View { visible_at, absent_at, there, ..view };
             self.tail(session, inbox, view).await?;
         }
         self.clear(&aside.selected.folder, begun);
@@ -294,7 +320,13 @@ impl Watcher {
         if let Some(last) = rows.iter().map(|row| row.uid).max() {
             folder.examined = folder.examined.max(last);
         }
-        self.examine(session, folder, rows, view).await
+        let later = View { visible_at: self.shared.clock.now(), there: There::Messages(u32::MAX), ..view };
+        let (there, since): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| view.there.has(row));
+        self.examine(session, folder, there, view).await?;
+        if !since.is_empty() {
+            self.examine(session, folder, since, later).await?;
+        }
+        Ok(())
     }
 
     async fn examine(

@@ -42,7 +42,9 @@ pub enum Search {
 /// What is read of a message first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeaderRow {
-    /// Its number in the folder.
+    /// Its place in the folder, from 1.
+    pub place: u32,
+    /// Its UID.
     pub uid: u32,
     /// When it arrived, in whole seconds of the server's clock.
     pub internaldate: Option<Timestamp>,
@@ -124,8 +126,8 @@ impl Session {
 
     async fn fetch_headers_in(&mut self, set: &str, rows: &mut Vec<HeaderRow>) -> Result<(), Trouble> {
         self.run(Stage::Retrieve, &format!("UID FETCH {set} {HEADERS}"), |response| {
-            if let Response::Fetch(_, attributes) = response {
-                rows.extend(header_row(attributes));
+            if let Response::Fetch(place, attributes) = response {
+                rows.extend(header_row(*place, attributes));
             }
         })
         .await
@@ -186,8 +188,9 @@ fn once_each(mut rows: Vec<HeaderRow>, wanted: impl Fn(u32) -> bool) -> Vec<Head
 }
 
 /// A message's row, if this response is one: servers also send flags that changed.
-fn header_row(attributes: &[AttributeValue<'_>]) -> Option<HeaderRow> {
-    let mut row = HeaderRow { uid: uid_of(attributes)?, internaldate: None, size: 0, header: Vec::new() };
+fn header_row(place: u32, attributes: &[AttributeValue<'_>]) -> Option<HeaderRow> {
+    let mut row =
+        HeaderRow { place, uid: uid_of(attributes)?, internaldate: None, size: 0, header: Vec::new() };
     let mut has_header = false;
     for attribute in attributes {
         match attribute {

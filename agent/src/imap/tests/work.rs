@@ -113,6 +113,7 @@ async fn headers_of_new_mail_come_in_one_round_trip() {
     let (mut session, _, _played) = selected_on(server).await;
     let at: Timestamp = "2026-11-24T05:00:00Z".parse().unwrap();
     let expected = |uid, header: &str| HeaderRow {
+        place: uid,
         uid,
         internaldate: Some(at),
         size: 900,

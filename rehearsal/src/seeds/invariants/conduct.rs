@@ -6,21 +6,26 @@ use jiff::{SignedDuration, Timestamp};
 use mailsonar_sandbox::Login;
 
 use super::Aftermath;
+use crate::seeds::chaos::Chaos;
 
 /// Refused sign-ins that an account may see in an hour from each agent (I14).
 const SIGN_INS: usize = 6;
 
-/// How much later than planned a probe may begin.
-const PUNCTUAL: SignedDuration = SignedDuration::from_secs(5);
+/// How much later than planned a probe may begin, besides its jitter.
+const PUNCTUAL: SignedDuration = SignedDuration::from_secs(1);
+
+/// A turn comes up to this part of an interval late, by chance.
+const JITTER: f64 = 0.05;
 
 /// What the faults make servers say, as no page may show it.
 const HOSTILE: &str = "<script>you";
 
 impl Aftermath {
     /// No probe waits for another, however slow the other's peer is (I10).
-    pub(super) fn punctuality(&self) -> Vec<String> {
+    pub(super) fn punctuality(&self, chaos: &Chaos) -> Vec<String> {
+        let jitter = SignedDuration::try_from(chaos.world.interval.mul_f64(JITTER)).unwrap_or_default();
         let late = |record: &&mailsonar_protocol::Record| {
-            record.started_at.duration_since(record.scheduled_at) > PUNCTUAL
+            record.started_at.duration_since(record.scheduled_at) > PUNCTUAL + jitter
         };
         let tardy = self.newest().find(late);
         tardy

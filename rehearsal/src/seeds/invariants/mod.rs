@@ -68,7 +68,7 @@ pub fn broken(chaos: &Chaos, after: &Aftermath) -> Vec<String> {
     broken.extend(after.incidents());
     broken.extend(after.false_alarms(chaos));
     broken.extend(after.missed_alarms(chaos));
-    broken.extend(after.punctuality());
+    broken.extend(after.punctuality(chaos));
     broken.extend(after.sign_ins());
     broken.extend(after.discretion());
     broken

@@ -52,7 +52,11 @@ impl Aftermath {
     /// Nobody was paged for a service that was well (I6).
     pub(super) fn false_alarms(&self, chaos: &Chaos) -> Vec<String> {
         let mut broken = Vec::new();
-        let service = |paged: &&super::Paged| paged.page.leg != "monitoring";
+        // What a reference may have caused as well is a warning, and says so.
+        let reference = chaos.troubles.iter().any(|trouble| trouble.whose == Whose::Reference);
+        let service = |paged: &&super::Paged| {
+            paged.page.leg != "monitoring" && !(reference && paged.page.severity == "warning")
+        };
         if let Some(paged) = self.pages.iter().filter(|_| chaos.own_trouble_only).find(service) {
             broken.push(format!("I6: a page although the service was well: {}", paged.page.summary));
         }
