@@ -295,7 +295,13 @@ const SUBMISSION: &[Row] = &[
         "send: submission acme",
         "yes",
     ),
-    ("close provider=acme.example service=smtps", "send", "unknown, data, closed", "", "no"),
+    (
+        "close provider=acme.example service=smtps",
+        "send",
+        "unknown, data, closed",
+        "send: submission acme",
+        "yes",
+    ),
     ("close-kept provider=acme.example service=smtps", "send", "delivered", "", "no"),
     (
         "refuse provider=reference.example service=smtps",
@@ -378,7 +384,13 @@ const MX: &[Row] = &[
         "receive: mx mx1.acme.example[127.64.0.2], mx mx2.acme.example[127.64.0.5]",
         "yes",
     ),
-    ("close provider=acme.example service=mx", "receive", "unknown, data, closed", "", "no"),
+    (
+        "close provider=acme.example service=mx",
+        "receive",
+        "unknown, data, closed",
+        "receive: mx mx1.acme.example[127.64.0.2], mx mx2.acme.example[127.64.0.5]",
+        "yes",
+    ),
     ("close-kept provider=acme.example service=mx", "receive", "delivered", "", "no"),
     (
         "stale-mx provider=acme.example",
