@@ -105,36 +105,44 @@ async fn measure(options: &Options) -> Result<()> {
         "/sign-in".to_owned(),
         "/api/v1/summary".to_owned(),
     ];
-    for page in pages {
-        let url = format!("{}{page}", collector.url);
-        let (mut alone, bytes) = ask(&http, &url, options.times, clock).await?;
-        let askers = (0..8).map(|_| {
-            let (http, url, times) = (http.clone(), url.clone(), options.times / 8 + 1);
-            tokio::spawn(async move { ask(&http, &url, times, clock).await })
-        });
-        let mut together = Vec::new();
-        for asked in futures::future::join_all(askers).await {
-            together.extend(asked??.0);
-        }
-        let time =
-            |took: &mut [i64], percent| report::percentile(took, percent).map_or("-".into(), report::millis);
-        let cells = [
-            time(&mut alone, 50),
-            time(&mut alone, 95),
-            time(&mut alone, 100),
-            time(&mut together, 95),
-            format!("{:.1}", float(bytes) / 1024.0),
-        ];
-        let name = match page.rsplit_once('/') {
-            Some((rest, id)) if id == open => format!("{rest}/(open)"),
-            Some((rest, id)) if id.len() == 36 => format!("{rest}/(id)"),
-            _ => page.clone(),
-        };
-        table.row(&name, &cells);
+    for page in &pages {
+        let cells = time_of(&http, &format!("{}{page}", collector.url), options.times, clock).await?;
+        table.row(&name_of(page, &open), &cells);
     }
     println!("\n  ms: from asking until the first byte of the answer. /services/service-7 is in trouble.");
     println!("  KiB: not compressed.");
     Ok(())
+}
+
+/// One page: alone at p50, p95 and most, eight at once at p95, and its size.
+async fn time_of(http: &reqwest::Client, url: &str, times: usize, clock: SystemClock) -> Result<[String; 5]> {
+    let (mut alone, bytes) = ask(http, url, times, clock).await?;
+    let askers = (0..8).map(|_| {
+        let (http, url) = (http.clone(), url.to_owned());
+        tokio::spawn(async move { ask(&http, &url, times / 8 + 1, clock).await })
+    });
+    let mut together = Vec::new();
+    for asked in futures::future::join_all(askers).await {
+        together.extend(asked??.0);
+    }
+    let time =
+        |took: &mut [i64], percent| report::percentile(took, percent).map_or("-".into(), report::millis);
+    Ok([
+        time(&mut alone, 50),
+        time(&mut alone, 95),
+        time(&mut alone, 100),
+        time(&mut together, 95),
+        format!("{:.1}", float(bytes) / 1024.0),
+    ])
+}
+
+/// A page's name in the table, without the identity that no reader needs.
+fn name_of(page: &str, open: &str) -> String {
+    match page.rsplit_once('/') {
+        Some((rest, id)) if id == open => format!("{rest}/(open)"),
+        Some((rest, id)) if id.len() == 36 => format!("{rest}/(id)"),
+        _ => page.to_owned(),
+    }
 }
 
 /// Asks so many times, one after the other: what the first byte took, in microseconds, and the page's size.

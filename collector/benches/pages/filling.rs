@@ -42,7 +42,7 @@ impl Filling {
     /// Fills it; returns how many probes it has, and one of them.
     pub(crate) async fn fill(&self, path: &Path) -> Result<(usize, ProbeId)> {
         let desks = Desks::threaded(Store::open(path)?)?;
-        let cards: Vec<RouteCard> = (0..self.services).flat_map(|service| cards(service)).collect();
+        let cards: Vec<RouteCard> = (0..self.services).flat_map(cards).collect();
         let (mut count, mut newest) = (0, ProbeId(Uuid::nil()));
         for region in 0..self.regions {
             let hello = self.hello(region, cards.clone())?;
@@ -113,7 +113,7 @@ impl Filling {
         let accepted_at = started_at + SignedDuration::from_millis(430 + own);
         let latency = SignedDuration::from_millis(600 + own * 3);
         let in_trouble = card.service.as_str() == "service-7" && card.direction == Direction::Inbound;
-        let fails = (in_trouble && started_at > self.now - minutes(OUTAGE)) || number % 5_003 == 0;
+        let fails = (in_trouble && started_at > self.now - minutes(OUTAGE)) || number.is_multiple_of(5_003);
         let record = Record {
             peer: Some(peer(card)),
             accepted: Some(Acceptance {
