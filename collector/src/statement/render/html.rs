@@ -114,7 +114,7 @@ fn clauses(statement: &Statement) -> Markup {
                         @let (kept, class) = words::kept(clause);
                         tr {
                             td { (what) } td.whole { (promised) } td { (measured) }
-                            td.whole class=(class) { (kept) } td.number { (clause.credit) " %" }
+                            td.whole.(class) { (kept) } td.number { (clause.credit) " %" }
                         }
                     }
                 }
@@ -253,7 +253,7 @@ fn downtime_entry(at: usize, downtime: &Downtime, zone: &Zone) -> Markup {
             p { strong { (words::duration(downtime.seconds)) } ", " (legs(downtime)) "; " (words::standing(downtime)) "." }
             @if !downtime.causes.is_empty() {
                 p {
-                    (downtime.failures) " failures, seen from " (regions.join(", ")) ". "
+                    (words::failures(downtime.failures)) ", seen from " (regions.join(", ")) ". "
                     @for cause in &downtime.causes { span.cause { (words::cause(cause)) } " " }
                 }
             }

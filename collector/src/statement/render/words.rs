@@ -108,7 +108,13 @@ pub(super) fn window(kind: WindowKind) -> &'static str {
 pub(super) fn cause(cause: &Cause) -> String {
     let stage = cause.stage.map_or(String::new(), |stage| format!(" at {stage}"));
     let class = cause.class.map_or(String::new(), |class| format!(" ({class})"));
-    format!("{}: {}{stage}{class}, {} times", cause.leg, cause.outcome, cause.failures)
+    let times = if cause.failures == 1 { "once".to_owned() } else { format!("{} times", cause.failures) };
+    format!("{}: {}{stage}{class}, {times}", cause.leg, cause.outcome)
+}
+
+/// `1 failure`, `41 failures`.
+pub(super) fn failures(failures: u64) -> String {
+    if failures == 1 { "1 failure".into() } else { format!("{failures} failures") }
 }
 
 #[cfg(test)]
