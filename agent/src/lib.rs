@@ -46,6 +46,7 @@ pub mod submit;
 pub mod tls;
 pub mod trace;
 pub mod trouble;
+pub mod turns;
 pub mod verdict;
 mod wiring;
 

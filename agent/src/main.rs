@@ -276,7 +276,7 @@ fn parts(config: &Config, clock: SharedClock) -> anyhow::Result<Parts> {
         complaints.push(Complaint { what: "ledger".into(), words: Text::new(&words), since: clock.now() });
     }
     let key = TagKey::load_or_create(&dir.join("tag.key")).context("the tag key")?;
-    let post = config.ship.as_ref().map(Http::new).transpose().context("collector")?;
+    let post = config.ship.as_ref().map(Http::to_any).transpose().context("collector")?;
     Ok(Parts {
         clock,
         network: Arc::new(Tcp),

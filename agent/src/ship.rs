@@ -25,12 +25,13 @@ use tokio::sync::Notify;
 use crate::chance::Chance;
 use crate::ledger::{Change, Ledger};
 use crate::place::OnPlaced;
+use crate::turns::InTurn;
 
 /// Where and how to ship.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The collector's base URL, without a slash at its end.
-    pub url: String,
+    /// The collectors' base URLs, without a slash at the end. All of them work on one store.
+    pub urls: Vec<String>,
     /// The bearer token.
     pub token: Secret,
     /// A CA beside the system's.
@@ -343,8 +344,14 @@ pub struct Http {
 }
 
 impl Http {
+    /// A way to whichever of the configured collectors answers.
+    pub fn to_any(config: &Config) -> anyhow::Result<InTurn> {
+        let ways = config.urls.iter().map(|url| Ok(Arc::new(Self::new(url, config)?) as Arc<dyn Post>));
+        Ok(InTurn::new(ways.collect::<anyhow::Result<_>>()?))
+    }
+
     /// A client for one collector. Redirects are not followed: they would carry the token elsewhere.
-    pub fn new(config: &Config) -> anyhow::Result<Self> {
+    pub fn new(url: &str, config: &Config) -> anyhow::Result<Self> {
         let mut builder = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(Duration::from_secs(10))
@@ -362,7 +369,7 @@ impl Http {
                 builder = builder.add_root_certificate(certificate);
             }
         }
-        Ok(Self { client: builder.build()?, url: config.url.clone(), token: config.token.clone() })
+        Ok(Self { client: builder.build()?, url: url.to_owned(), token: config.token.clone() })
     }
 
     fn batch(&self, body: Bytes) -> reqwest::RequestBuilder {

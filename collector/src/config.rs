@@ -23,7 +23,7 @@ struct File {
     listen: SocketAddr,
     #[serde(default)]
     public_url: Option<String>,
-    store: store::Config,
+    store: store::Written,
     #[serde(default)]
     agents: Agents,
     #[serde(default)]
@@ -55,7 +55,7 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Where people reach this collector, for links in pages.
     pub public_url: Option<String>,
-    /// The store; its path is absolute or relative to the working directory.
+    /// The store; a file's path is absolute or relative to the working directory.
     pub store: store::Config,
     /// Who may speak.
     pub agents: Agents,
@@ -103,23 +103,30 @@ impl Config {
         problems.extend(wrong);
         warnings.extend(unwise);
         let hosts = [notifiers.hosts(), &heartbeats.hosts].concat();
-        problems.extend(services::check(&file.services, &hosts, file.store.retention, document));
+        let store = match store::Config::build(file.store, document) {
+            Ok((store, warning)) => {
+                problems.extend(services::check(&file.services, &hosts, store.retention, document));
+                problems.extend(outwaits_the_store(&file.evaluate, &store, document));
+                warnings.extend(warning);
+                Some(store)
+            }
+            Err(wrong) => {
+                problems.extend(wrong.0);
+                None
+            }
+        };
         problems.extend(too_many_regions(&file.evaluate, &file.agents, document));
-        problems.extend(outwaits_the_store(&file.evaluate, &file.store, document));
         let statements = Statements::build(file.statements, &notifiers, document).unwrap_or_else(|wrong| {
             problems.extend(wrong.0);
             Statements::default()
         });
-        if !problems.is_empty() {
-            return Err(Problems(problems));
-        }
+        let Some(store) = store.filter(|_| problems.is_empty()) else { return Err(Problems(problems)) };
         if file.agents.is_empty() {
             warnings.push("no [agents.NAME]: nobody may report here".into());
         }
         if file.notifiers.is_empty() {
             warnings.push("no [notifiers.NAME]: incidents page nobody".into());
         }
-        let store = store::Config { path: document.directory().join(file.store.path), ..file.store };
         Ok(Self {
             listen: file.listen,
             public_url: file.public_url,

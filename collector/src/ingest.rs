@@ -270,8 +270,9 @@ fn commit(
         health: batch.health,
     })?;
     let mut changes = Vec::new();
-    for after in batch.records {
-        match store.merge(&agent, received_at, &after)? {
+    let merged = store.merge_all(&agent, received_at, &batch.records)?;
+    for (after, merged) in batch.records.into_iter().zip(merged) {
+        match merged {
             Merged::Changed(before) => {
                 if let (None, Some(words)) = (&before, check::future(&after, sent_at)) {
                     return Err(Refusal::Unbelievable { record: after.probe, words });

@@ -29,6 +29,7 @@ pub mod silence;
 mod stable;
 pub mod statement;
 pub mod store;
+mod turn;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -81,9 +82,15 @@ pub async fn serve(
     clock: SharedClock,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {
-    let listener =
-        TcpListener::bind(config.listen).await.map_err(|error| ServeError::Listen(config.listen, error))?;
-    serve_on(listener, config, clock, shutdown).await
+    let mut shutdown = Box::pin(shutdown);
+    let store = tokio::select! {
+        store = turn::come(&config.store.place) => store?,
+        () = &mut shutdown => return Ok(()),
+    };
+    // Whoever has no claim does not listen, so that agents go to the one who has.
+    let bound = TcpListener::bind(config.listen).await;
+    let listener = bound.map_err(|error| ServeError::Listen(config.listen, error))?;
+    serve_with(store, listener, config, clock, shutdown).await
 }
 
 /// As [`serve`], on a listener that is bound already.
@@ -93,8 +100,19 @@ pub async fn serve_on(
     clock: SharedClock,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {
+    let store = turn::now(&config.store.place)?;
+    serve_with(store, listener, config, clock, shutdown).await
+}
+
+async fn serve_with(
+    store: Store,
+    listener: TcpListener,
+    config: Config,
+    clock: SharedClock,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), ServeError> {
     let system = |error: &dyn std::fmt::Display| ServeError::System(error.to_string());
-    let desks = Desks::threaded(Store::open(&config.store.path)?)?;
+    let desks = Desks::threaded(store)?;
     let post: Arc<dyn Post> = Arc::new(HttpPost::new().map_err(|error| system(&error))?);
     let collector = Collector::start(config, clock, desks, &post).await?;
     let address = listener.local_addr().map_err(|error| system(&error))?;

@@ -57,6 +57,9 @@ enum Command {
     Verify(cli::statement::VerifyArguments),
     /// Make a new agent's or operator's token, and the line of configuration that knows it.
     Token,
+    /// Move everything from one database to another.
+    #[command(subcommand)]
+    Store(cli::store::StoreCommand),
     #[command(subcommand)]
     Silence(cli::silence::Command),
     #[command(subcommand)]
@@ -97,6 +100,9 @@ async fn main() -> ExitCode {
             .map(|told| print(&told))
             .map_err(|error| complain(&format!("{error:#}"), FAILURE)),
         Command::Verify(asked) => cli::statement::verify(&asked)
+            .map(|told| print(&told))
+            .map_err(|error| complain(&format!("{error:#}"), FAILURE)),
+        Command::Store(command) => cli::store::run(&command)
             .map(|told| print(&told))
             .map_err(|error| complain(&format!("{error:#}"), FAILURE)),
         Command::Token => {

@@ -31,6 +31,7 @@ const PACKAGES: &[Package] = &[
     ("npm", "brings what draws the dashboards and judges the pages"),
     ("opendkim", "signs and checks mail there, as a second opinion on DKIM"),
     ("openssl", "looks at certificates and TLS as a second opinion"),
+    ("postgresql", "the second engine of the collector's store, run by its tests themselves"),
     ("postfix", "the real mail service of the end-to-end tests"),
     ("postgrey", "puts strangers' mail off there"),
     ("procps", "looks at and ends the servers the tests start"),

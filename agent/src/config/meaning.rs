@@ -9,7 +9,7 @@ use mailsonar_clock::SharedClock;
 use mailsonar_protocol::{AccountName, Direction, ServiceName, Text};
 use mailsonar_settings::{Document, Problem, Problems, SecretSource};
 
-use super::settings::{CollectorSettings, Settings, SiteSettings};
+use super::settings::{CollectorSettings, OneOrMore, Settings, SiteSettings};
 use super::{Account, Config, Route};
 use crate::message::Signer;
 use crate::site::{Pattern, Sites};
@@ -220,19 +220,19 @@ impl Reader<'_> {
     }
 
     fn ship(&mut self, collector: &CollectorSettings) -> Option<ship::Config> {
-        let url = collector.url.trim_end_matches('/').to_owned();
-        let parsed = reqwest::Url::parse(&url).ok().filter(reqwest::Url::has_host);
-        if !parsed.as_ref().is_some_and(|url| matches!(url.scheme(), "http" | "https")) {
+        let urls = match &collector.url {
+            OneOrMore::One(url) => std::slice::from_ref(url),
+            OneOrMore::More(urls) => urls,
+        };
+        let urls: Option<Vec<String>> = urls.iter().map(|url| self.collector(url)).collect();
+        let urls = urls.filter(|urls| !urls.is_empty()).or_else(|| {
             self.fault(
                 "collector.url",
                 "not a URL of http or https",
                 "write for example https://collector.example",
             );
-            return None;
-        }
-        if parsed.is_some_and(|url| url.scheme() == "http" && !is_loopback(&url)) {
-            self.warnings.push("collector.url: the token travels in the clear (http)".into());
-        }
+            None
+        })?;
         let source = SecretSource {
             name: "token",
             inline: collector.token.as_ref(),
@@ -245,7 +245,16 @@ impl Reader<'_> {
         if ca_file.is_some() {
             self.trust("collector", collector.ca_file.as_deref())?;
         }
-        Some(ship::Config { url, token, ca_file, heartbeat: collector.heartbeat.get() })
+        Some(ship::Config { urls, token, ca_file, heartbeat: collector.heartbeat.get() })
+    }
+
+    fn collector(&mut self, url: &str) -> Option<String> {
+        let url = url.trim_end_matches('/').to_owned();
+        let parsed = reqwest::Url::parse(&url).ok().filter(reqwest::Url::has_host)?;
+        if parsed.scheme() == "http" && !is_loopback(&parsed) {
+            self.warnings.push("collector.url: the token travels in the clear (http)".into());
+        }
+        matches!(parsed.scheme(), "http" | "https").then_some(url)
     }
 
     fn ehlo_name(&mut self, written: Option<&str>) -> String {

@@ -49,13 +49,21 @@ pub(super) struct Settings {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct CollectorSettings {
-    pub url: String,
+    pub url: OneOrMore,
     pub token: Option<Secret>,
     pub token_file: Option<PathBuf>,
     pub token_env: Option<String>,
     pub ca_file: Option<PathBuf>,
     #[serde(default = "heartbeat")]
     pub heartbeat: Duration,
+}
+
+/// A collector's URL, or those of several over one store.
+#[derive(Debug, Deserialize)]
+#[serde(untagged, expecting = "a URL, or a list of URLs")]
+pub(super) enum OneOrMore {
+    One(String),
+    More(Vec<String>),
 }
 
 /// `[dns]`.

@@ -36,7 +36,9 @@ async fn server(status: StatusCode, location: Option<String>, answer: Vec<u8>) -
 fn way(url: String, ca_file: Option<std::path::PathBuf>) -> anyhow::Result<Http> {
     // As the program does before anything else.
     rustls::crypto::ring::default_provider().install_default().ok();
-    Http::new(&Config { url, token: "t0ken-of-ours".into(), ca_file, heartbeat: Duration::from_secs(10) })
+    let heartbeat = Duration::from_secs(10);
+    let config = Config { urls: vec![url], token: "t0ken-of-ours".into(), ca_file, heartbeat };
+    Http::new(&config.urls[0], &config)
 }
 
 #[tokio::test]

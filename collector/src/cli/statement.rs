@@ -10,7 +10,6 @@ use mailsonar_collector::Config;
 use mailsonar_collector::statement::{
     ContractFile, Issued, Period, as_if_issued, controls, evidence, gather, issue, render,
 };
-use mailsonar_collector::store::Store;
 use mailsonar_protocol::ServiceName;
 
 /// State what was promised against what was measured, for one period of a contract.
@@ -82,7 +81,7 @@ pub(crate) fn statement(arguments: &StatementArguments, now: Timestamp) -> Resul
     if arguments.out.is_none() && (services.len() > 1 || arguments.format.len() > 1) {
         bail!("there are several statements or forms: say with --out where their files go");
     }
-    let store = Store::open(&config.store.path)?;
+    let store = config.store.place.open()?;
     let controls = controls(&store, contract, &period)?;
     let mut told = Vec::new();
     for service in services {

@@ -163,7 +163,7 @@ impl Store {
     /// Incidents, newest first, no more than `limit`.
     pub fn incidents(&self, state: Option<IncidentState>, limit: u32) -> Result<Vec<Incident>, StoreError> {
         self.engine.rows(
-            "SELECT document FROM incidents WHERE (?1 IS NULL OR state = ?1)
+            "SELECT document FROM incidents WHERE (CAST(?1 AS TEXT) IS NULL OR state = ?1)
              ORDER BY opened_at DESC, id DESC LIMIT ?2",
             params![state.map(IncidentState::as_str), limit],
             document,

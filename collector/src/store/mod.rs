@@ -6,6 +6,7 @@
 
 mod agents;
 mod anchors;
+mod copy;
 mod desks;
 mod engine;
 mod facts;
@@ -13,6 +14,7 @@ mod incidents;
 mod mark;
 mod outbox;
 mod pages;
+mod place;
 mod probes;
 mod recent;
 mod sheets;
@@ -22,23 +24,24 @@ mod statement;
 mod sweep;
 mod tally;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use engine::{Access, Engine, Row, params};
 use jiff::Timestamp;
 use mailsonar_desk::{Book, DeskError};
-use mailsonar_settings::Duration;
 use recent::Recent;
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 pub use agents::{Agent, Hello};
+pub use copy::{Inventory, copy};
 pub use desks::{Desks, Failure};
 pub use engine::Address;
 pub use incidents::{Incident, IncidentState, Resolution};
 pub use mark::Mark;
 pub use outbox::{Due, LastPage, Owed};
 pub use pages::Outage;
+pub(crate) use place::Written;
+pub use place::{Config, Place};
 pub use probes::{Cursor, InFlight, Merged, ProbeQuery, StoredProbe};
 pub use sheets::{Sheet, SheetLane, SheetQuery};
 pub use sketch::Sketch;
@@ -62,21 +65,6 @@ const SHEETS_SINCE: usize = 4;
 
 /// How many bytes [`Store::try_space`] asks for.
 const SPACE: usize = 256 * 1024;
-
-/// Where the store is, and how long it keeps things.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Config {
-    /// The database file. A relative path is relative to the configuration file.
-    pub path: PathBuf,
-    /// How long probes and resolved incidents are kept.
-    #[serde(default = "default_retention")]
-    pub retention: Duration,
-}
-
-fn default_retention() -> Duration {
-    Duration::from_secs(400 * 86_400)
-}
 
 /// The store cannot be used: words for a person.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -160,6 +148,18 @@ impl Store {
         let store = Self { engine, recent: Recent::default() };
         store.prepare()?;
         Ok(store)
+    }
+
+    /// Makes this the one program that decides and pages by this database. A file is its keeper's anyway;
+    /// on a server it holds as long as the connection, which the server ends where nothing is heard of it
+    /// for eight seconds, and is claimed again with each new one.
+    pub fn claim(&self) -> Result<(), StoreError> {
+        self.engine.claim()
+    }
+
+    /// Whether connecting anew could help.
+    pub(crate) fn may_come_back(error: &StoreError) -> bool {
+        error.reopen
     }
 
     /// One more connection to the same database, for reading; none to a store in memory.

@@ -31,7 +31,7 @@ impl Store {
     ) -> Result<Vec<Outage>, StoreError> {
         self.engine.rows(
 "SELECT id, service, leg, started_at, resolved_at FROM incidents
-             WHERE (resolved_at > ?1 OR state = 'open') AND (?2 IS NULL OR service = ?2) AND leg IN ('send', 'receive')
+             WHERE (resolved_at > ?1 OR state = 'open') AND (CAST(?2 AS TEXT) IS NULL OR service = ?2) AND leg IN ('send', 'receive')
              ORDER BY started_at, id",
 params![us(since), service.map(ServiceName::as_str)],
 |row| Ok(Outage {

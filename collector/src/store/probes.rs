@@ -1,11 +1,14 @@
 //! Probes: the highest revision of each record, and its times on our clock.
 
+use std::collections::HashMap;
+
 use jiff::{SignedDuration, Timestamp};
 use mailsonar_protocol::{
     AgentName, Direction, Outcome, ProbeId, Record, Region, RouteName, ServiceName, Text,
 };
 
 use super::engine::{Row, Value, params};
+use super::sheets::Change;
 use super::{Agent, Store, StoreError, time, us, word};
 
 /// What became of a record that came in.
@@ -82,94 +85,74 @@ pub struct InFlight {
 }
 
 impl Store {
-    /// Stores a record if it is news.
-    ///
-    /// The start keeps the offset it was first seen with, since that is the clock it was read from;
-    /// an agent that restarts with another clock does not move its old probes.
+    /// Stores a record if it is news: see [`merge_all`](Self::merge_all).
     pub fn merge(
         &self,
         agent: &Agent,
         received_at: Timestamp,
         record: &Record,
     ) -> Result<Merged, StoreError> {
-        let id = record.probe.to_string();
-        let known: Option<(String, u32, String, i64, String)> = self.engine.first(
-            "SELECT agent, revision, record, offset_us, region FROM probes WHERE id = ?1",
-            params![&id],
-            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)),
-        )?;
-        let mut first_offset = agent.offset;
-        let mut before: Option<(Box<Record>, String)> = None;
-        if let Some((owner, revision, stored, offset, region)) = known {
-            if owner != agent.name.as_str() {
-                return Ok(Merged::Foreign(owner));
-            }
-            if revision >= record.revision {
-                return Ok(Merged::Unchanged);
-            }
-            first_offset = SignedDuration::from_micros(offset);
-            before = Some((Box::new(serde_json::from_str(&stored)?), region));
-        }
-        self.write(agent, first_offset, received_at, record, &id)?;
-        self.recent.touch(&(agent.name.clone(), record.service.clone(), record.route.clone()), &id);
-        let was = before.as_ref().map(|(record, region)| (&**record, region.as_str()));
-        self.mark_down(&agent.name, first_offset, was, (record, agent.region.as_str()))?;
-        Ok(Merged::Changed(before.map(|(record, _)| record)))
+        let merged = self.merge_all(agent, received_at, std::slice::from_ref(record))?;
+        merged.into_iter().next().ok_or_else(StoreError::interrupted)
     }
 
-    fn write(
+    /// Stores those of an agent's records that are news, and says of each what became of it.
+    ///
+    /// The start keeps the offset it was first seen with, since that is the clock it was read from;
+    /// an agent that restarts with another clock does not move its old probes.
+    pub fn merge_all(
         &self,
         agent: &Agent,
-        first_offset: SignedDuration,
         received_at: Timestamp,
-        record: &Record,
-        id: &str,
-    ) -> Result<(), StoreError> {
-        let ours = |time: Timestamp, offset: SignedDuration| us(time.saturating_add(offset).unwrap_or(time));
-        let peer = record.peer.as_ref().map_or("", |peer| peer.host.as_str());
-        let address = record.peer.as_ref().and_then(|peer| peer.address).map(|address| address.to_string());
-        let deferred_at = record.handover.deferrals.first().map(|deferral| ours(deferral.at, first_offset));
-        self.engine.execute(
-            "INSERT INTO probes (id, revision, agent, region, service, route, direction, outcome, stage,
-                     class, reason, peer, accepted, offset_us, started_at, due_at, visible_at, received_at,
-                     record, accepted_at, deferred_at, address, site)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19,
-                     ?20, ?21, ?22, ?23)
-                 ON CONFLICT (id) DO UPDATE SET revision = excluded.revision, region = excluded.region,
-                     service = excluded.service, route = excluded.route, direction = excluded.direction,
-                     outcome = excluded.outcome, stage = excluded.stage, class = excluded.class,
-                     reason = excluded.reason, peer = excluded.peer, accepted = excluded.accepted,
-                     started_at = excluded.started_at, due_at = excluded.due_at,
-                     visible_at = excluded.visible_at, received_at = excluded.received_at,
-                     record = excluded.record, accepted_at = excluded.accepted_at,
-                     deferred_at = excluded.deferred_at, address = excluded.address, site = excluded.site",
-            params![
-                id,
-                record.revision,
-                agent.name.as_str(),
-                agent.region.as_str(),
-                record.service.as_str(),
-                record.route.as_str(),
-                record.direction.as_str(),
-                record.verdict.outcome.as_str(),
-                record.verdict.stage.map(mailsonar_protocol::Stage::as_str),
-                record.verdict.class.map(mailsonar_protocol::Class::as_str),
-                record.verdict.reason.as_str(),
-                peer,
-                i64::from(record.accepted.is_some()),
-                i64::try_from(first_offset.as_micros()).unwrap_or(0),
-                ours(record.started_at, first_offset),
-                ours(record.due_at, first_offset),
-                record.arrival.as_ref().map(|arrival| ours(arrival.visible_at, agent.offset)),
-                us(received_at),
-                serde_json::to_string(record)?,
-                record.accepted.as_ref().map(|accepted| ours(accepted.at, first_offset)),
-                deferred_at,
-                address,
-                site(record),
-            ],
-        )?;
-        Ok(())
+        records: &[Record],
+    ) -> Result<Vec<Merged>, StoreError> {
+        let ids: Vec<String> = records.iter().map(|record| record.probe.to_string()).collect();
+        let asked: Vec<_> = ids.iter().map(|id| params![id].to_vec()).collect();
+        let stored = self.engine.first_many(KNOWN, &asked, Known::read)?;
+        let stored = ids.iter().zip(stored).filter_map(|(id, known)| Some((id.as_str(), known?)));
+        let mut known: HashMap<&str, Known> = stored.collect();
+        let mut merged = Vec::with_capacity(records.len());
+        let (mut rows, mut news) = (Vec::new(), Vec::new());
+        for (record, id) in records.iter().zip(&ids) {
+            let before = known.get(id.as_str());
+            if let Some(before) = before
+                && before.owner != agent.name.as_str()
+            {
+                merged.push(Merged::Foreign(before.owner.clone()));
+                continue;
+            }
+            if before.is_some_and(|before| before.revision >= record.revision) {
+                merged.push(Merged::Unchanged);
+                continue;
+            }
+            let offset = before.map_or(agent.offset, |before| before.offset);
+            let document = serde_json::to_string(record)?;
+            rows.push(row(agent, offset, received_at, record, id, document.clone()));
+            let now = Known {
+                owner: agent.name.as_str().to_owned(),
+                revision: record.revision,
+                document,
+                offset,
+                region: agent.region.as_str().to_owned(),
+            };
+            let before = known.insert(id, now);
+            let before = before.map(|before| Ok::<_, StoreError>((before.record()?, before.region)));
+            let before = before.transpose()?;
+            news.push((record, offset, before.clone()));
+            merged.push(Merged::Changed(before.map(|(record, _)| record)));
+        }
+        self.engine.execute_many(WRITE, &rows)?;
+        for (record, ..) in &news {
+            let lane = (agent.name.clone(), record.service.clone(), record.route.clone());
+            self.recent.touch(&lane, &record.probe.to_string());
+        }
+        let changes = news.iter().map(|(record, offset, before)| Change {
+            offset: *offset,
+            before: before.as_ref().map(|(record, region)| (&**record, region.as_str())),
+            after: (record, agent.region.as_str()),
+        });
+        self.mark_down(&agent.name, changes)?;
+        Ok(merged)
     }
 
     /// One probe.
@@ -251,6 +234,89 @@ impl Store {
 fn site(record: &Record) -> Option<&str> {
     let on_the_way = || record.journey.hops.iter().rev().find_map(|hop| hop.site.as_ref());
     record.handover.site.as_ref().or_else(on_the_way).map(Text::as_str)
+}
+
+const KNOWN: &str = "SELECT agent, revision, record, offset_us, region FROM probes WHERE id = ?1";
+
+const WRITE: &str =
+    "INSERT INTO probes (id, revision, agent, region, service, route, direction, outcome, stage,
+                     class, reason, peer, accepted, offset_us, started_at, due_at, visible_at, received_at,
+                     record, accepted_at, deferred_at, address, site)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19,
+                     ?20, ?21, ?22, ?23)
+                 ON CONFLICT (id) DO UPDATE SET revision = excluded.revision, region = excluded.region,
+                     service = excluded.service, route = excluded.route, direction = excluded.direction,
+                     outcome = excluded.outcome, stage = excluded.stage, class = excluded.class,
+                     reason = excluded.reason, peer = excluded.peer, accepted = excluded.accepted,
+                     started_at = excluded.started_at, due_at = excluded.due_at,
+                     visible_at = excluded.visible_at, received_at = excluded.received_at,
+                     record = excluded.record, accepted_at = excluded.accepted_at,
+                     deferred_at = excluded.deferred_at, address = excluded.address, site = excluded.site";
+
+/// What is there of a probe.
+struct Known {
+    owner: String,
+    revision: u32,
+    document: String,
+    offset: SignedDuration,
+    region: String,
+}
+
+impl Known {
+    fn read(row: &Row<'_>) -> Result<Self, StoreError> {
+        Ok(Self {
+            owner: row.get(0)?,
+            revision: row.get(1)?,
+            document: row.get(2)?,
+            offset: SignedDuration::from_micros(row.get(3)?),
+            region: row.get(4)?,
+        })
+    }
+
+    fn record(&self) -> Result<Box<Record>, StoreError> {
+        Ok(Box::new(serde_json::from_str(&self.document)?))
+    }
+}
+
+/// A record as it is written.
+fn row<'a>(
+    agent: &'a Agent,
+    first_offset: SignedDuration,
+    received_at: Timestamp,
+    record: &'a Record,
+    id: &'a str,
+    document: String,
+) -> Vec<Value<'a>> {
+    let ours = |time: Timestamp, offset: SignedDuration| us(time.saturating_add(offset).unwrap_or(time));
+    let peer = record.peer.as_ref().map_or("", |peer| peer.host.as_str());
+    let address = record.peer.as_ref().and_then(|peer| peer.address).map(|address| address.to_string());
+    let deferred_at = record.handover.deferrals.first().map(|deferral| ours(deferral.at, first_offset));
+    params![
+        id,
+        record.revision,
+        agent.name.as_str(),
+        agent.region.as_str(),
+        record.service.as_str(),
+        record.route.as_str(),
+        record.direction.as_str(),
+        record.verdict.outcome.as_str(),
+        record.verdict.stage.map(mailsonar_protocol::Stage::as_str),
+        record.verdict.class.map(mailsonar_protocol::Class::as_str),
+        record.verdict.reason.as_str(),
+        peer,
+        i64::from(record.accepted.is_some()),
+        i64::try_from(first_offset.as_micros()).unwrap_or(0),
+        ours(record.started_at, first_offset),
+        ours(record.due_at, first_offset),
+        record.arrival.as_ref().map(|arrival| ours(arrival.visible_at, agent.offset)),
+        us(received_at),
+        document,
+        record.accepted.as_ref().map(|accepted| ours(accepted.at, first_offset)),
+        deferred_at,
+        address,
+        site(record),
+    ]
+    .to_vec()
 }
 
 pub(super) const SELECT: &str =

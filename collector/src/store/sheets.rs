@@ -2,10 +2,12 @@
 //!
 //! They are what a month is counted from: 22 million probes are 300 MB here, and need no JSON read.
 
+use std::collections::BTreeMap;
+
 use jiff::{SignedDuration, Timestamp};
 use mailsonar_protocol::{AgentName, Direction, Door, Record, Region, RouteName, ServiceName};
 
-use super::engine::{Row, params};
+use super::engine::{Row, Value, params};
 use super::mark::{self, HOUR_US, Mark};
 use super::{Store, StoreError, time, us, word};
 
@@ -48,71 +50,66 @@ pub struct SheetQuery {
     pub until: Timestamp,
 }
 
-/// Where a probe's mark is kept.
-struct Key<'a> {
-    agent: &'a AgentName,
-    region: &'a str,
-    record: &'a Record,
+/// A record that changed: as it was, with the region it came from then, and as it is.
+pub(super) struct Change<'a> {
+    /// What turns its start into ours.
+    pub(super) offset: SignedDuration,
+    /// As it was, if it was there.
+    pub(super) before: Option<(&'a Record, &'a str)>,
+    /// As it is.
+    pub(super) after: (&'a Record, &'a str),
 }
 
+/// What is done to a sheet.
+enum Stroke {
+    Take(Mark),
+    Put(Mark),
+}
+
+const FIND: &str = "SELECT body FROM sheets WHERE service = ?1 AND hour = ?2 AND agent = ?3 AND route = ?4
+     AND region = ?5 AND direction = ?6 AND door = ?7 AND reference = ?8";
+
+const KEEP: &str =
+    "INSERT INTO sheets (service, hour, agent, route, region, direction, door, reference, body)
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+     ON CONFLICT (service, hour, agent, route, region, direction, door, reference)
+         DO UPDATE SET body = excluded.body";
+
 impl Store {
-    /// Puts what a record now amounts to in the place of what it amounted to before (with the region it
-    /// came from then). Called where the record itself is written, in the same transaction.
-    pub(super) fn mark_down(
+    /// Puts what records now amount to in the place of what they amounted to before. Called where the
+    /// records themselves are written, in the same transaction.
+    pub(super) fn mark_down<'a>(
         &self,
         agent: &AgentName,
-        offset: SignedDuration,
-        before: Option<(&Record, &str)>,
-        after: (&Record, &str),
+        changes: impl Iterator<Item = Change<'a>>,
     ) -> Result<(), StoreError> {
-        let mark = |record: &Record| {
-            Mark::of(record, record.started_at.saturating_add(offset).unwrap_or(record.started_at))
-        };
-        if let Some((record, region)) = before
-            && let Some(gone) = mark(record)
-        {
-            self.change(&Key { agent, region, record }, gone.hour(), |body| mark::take(body, &gone))?;
+        let mut strokes: BTreeMap<Vec<Value<'_>>, Vec<Stroke>> = BTreeMap::new();
+        for Change { offset, before, after } in changes {
+            let mark = |record: &Record| {
+                Mark::of(record, record.started_at.saturating_add(offset).unwrap_or(record.started_at))
+            };
+            let gone =
+                before.and_then(|(record, region)| Some((record, region, Stroke::Take(mark(record)?))));
+            let new = mark(after.0).map(|mark| (after.0, after.1, Stroke::Put(mark)));
+            for (record, region, stroke) in [gone, new].into_iter().flatten() {
+                let (Stroke::Take(mark) | Stroke::Put(mark)) = &stroke;
+                strokes.entry(key(agent, region, record, mark.hour())).or_default().push(stroke);
+            }
         }
-        let (record, region) = after;
-        if let Some(new) = mark(record) {
-            self.change(&Key { agent, region, record }, new.hour(), |body| mark::put(body, &new))?;
-        }
-        Ok(())
-    }
-
-    fn change(&self, key: &Key<'_>, hour: i64, change: impl FnOnce(&mut Vec<u8>)) -> Result<(), StoreError> {
-        let record = key.record;
-        let reference = record.reference.as_ref().map_or("", ServiceName::as_str);
-        let (service, route) = (record.service.as_str(), record.route.as_str());
-        let (direction, door) = (record.direction.as_str(), record.door.as_str());
-        let of_lane =
-            params![service, hour, key.agent.as_str(), route, key.region, direction, door, reference];
-        let found: Option<Vec<u8>> = self.engine.first(
-            "SELECT body FROM sheets WHERE service = ?1 AND hour = ?2 AND agent = ?3 AND route = ?4
-                     AND region = ?5 AND direction = ?6 AND door = ?7 AND reference = ?8",
-            of_lane,
-            |row| Ok(row.get::<&[u8]>(0)?.to_vec()),
-        )?;
-        let mut body = found.unwrap_or_default();
-        change(&mut body);
-        self.engine.execute(
-            "INSERT INTO sheets (service, hour, agent, route, region, direction, door, reference, body)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
-                 ON CONFLICT (service, hour, agent, route, region, direction, door, reference)
-                     DO UPDATE SET body = excluded.body",
-            params![
-                service,
-                hour,
-                key.agent.as_str(),
-                route,
-                key.region,
-                direction,
-                door,
-                reference,
-                body.as_slice()
-            ],
-        )?;
-        Ok(())
+        let (keys, strokes): (Vec<_>, Vec<_>) = strokes.into_iter().unzip();
+        let bodies = self.engine.first_many(FIND, &keys, |row| Ok(row.get::<&[u8]>(0)?.to_vec()))?;
+        let sheets = keys.into_iter().zip(bodies).zip(strokes).map(|((mut sheet, body), strokes)| {
+            let mut body = body.unwrap_or_default();
+            for stroke in strokes {
+                match stroke {
+                    Stroke::Take(gone) => mark::take(&mut body, &gone),
+                    Stroke::Put(new) => mark::put(&mut body, &new),
+                }
+            }
+            sheet.push(Value::from(body));
+            sheet
+        });
+        self.engine.execute_many(KEEP, &sheets.collect::<Vec<_>>())
     }
 
     /// Hands over the sheets that are wanted, hour after hour, with the marks that lie within the span.
@@ -158,10 +155,28 @@ impl Store {
             let Some((id, ..)) = probes.last() else { return Ok(()) };
             last.clone_from(id);
             for (_, agent, region, offset, record) in &probes {
-                self.mark_down(agent, SignedDuration::from_micros(*offset), None, (record, region))?;
+                let offset = SignedDuration::from_micros(*offset);
+                let change = Change { offset, before: None, after: (record, region) };
+                self.mark_down(agent, std::iter::once(change))?;
             }
         }
     }
+}
+
+/// What tells the sheet of a record's lane and hour from all others.
+fn key<'a>(agent: &'a AgentName, region: &'a str, record: &'a Record, hour: i64) -> Vec<Value<'a>> {
+    let reference = record.reference.as_ref().map_or("", ServiceName::as_str);
+    params![
+        record.service.as_str(),
+        hour,
+        agent.as_str(),
+        record.route.as_str(),
+        region,
+        record.direction.as_str(),
+        record.door.as_str(),
+        reference
+    ]
+    .to_vec()
 }
 
 fn read(row: &Row<'_>) -> Result<Sheet, StoreError> {

@@ -126,7 +126,7 @@ impl Store {
     ) -> Result<Option<Issued>, StoreError> {
         self.engine.first(
             "SELECT document FROM statements WHERE contract = ?1 AND service = ?2 AND period = ?3
-                     AND (?4 IS NULL OR revision = ?4) ORDER BY revision DESC LIMIT 1",
+                     AND (CAST(?4 AS BIGINT) IS NULL OR revision = ?4) ORDER BY revision DESC LIMIT 1",
             params![contract, service.as_str(), period, revision],
             document,
         )

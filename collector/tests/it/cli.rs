@@ -128,7 +128,7 @@ async fn an_operator_silences_acknowledges_and_exports_from_the_terminal() {
         "[operators.jane]\ntoken_sha256 = \"{}\"",
         mailsonar_collector::ingest::token_hash("mst_jane")
     );
-    let store = mailsonar_collector::store::Store::in_memory().expect("a store");
+    let store = crate::home::store();
     let served = Served::with(configured(&operator), clock.clone(), store).await;
     let (code, made, err) = operate(
         &served,

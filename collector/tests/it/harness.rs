@@ -131,7 +131,7 @@ impl Served {
     }
 
     pub(crate) async fn start(clock: &Arc<Hand>) -> Self {
-        Self::with(configured(""), clock.clone(), Store::in_memory().expect("a store")).await
+        Self::with(configured(""), clock.clone(), crate::home::store()).await
     }
 
     pub(crate) async fn post(&self, token: &str, batch: &Batch) -> (u16, serde_json::Value) {

@@ -190,8 +190,8 @@ async fn a_wrong_clock_on_an_agent_shifts_nothing() {
 
 #[tokio::test]
 async fn many_agents_at_once_share_commits_and_lose_nothing() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let store = mailsonar_collector::store::Store::open(&directory.path().join("c.db")).expect("a store");
+    let home = crate::home::Home::new();
+    let store = home.open();
     let served = Served::with(configured(""), Hand::at(10), store).await;
     let batches: Vec<Batch> =
         (0..100).map(|id| batch(10, vec![record(id, 1, 0, Outcome::Delivered)])).collect();

@@ -5,13 +5,11 @@
 //! under one key, and nothing else may be. What a kill costs, pages that come twice, is counted and said.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use mailsonar_clock::{Clock, SystemClock};
-use mailsonar_collector::store::{Incident, IncidentState, Store};
+use mailsonar_collector::store::{Incident, IncidentState};
 use mailsonar_protocol::*;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -19,7 +17,9 @@ use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::harness::*;
+use crate::home::Home;
 use crate::outbox::{Call, Does, Pager};
+use crate::program::{Process, launch};
 
 const NOTIFIERS: [&str; 3] = ["first", "second", "third"];
 
@@ -28,16 +28,6 @@ const WAVE: usize = 10;
 
 /// How long everybody may take to be told, on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(10);
-
-/// A process that is killed with the value.
-struct Process(Child);
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
 
 /// A collector that is killed with the value.
 struct Running {
@@ -78,25 +68,6 @@ async fn ship(http: &reqwest::Client, mut base: watch::Receiver<String>, token: 
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-}
-
-fn launch(config: &Path) -> (Process, String) {
-    let child = Command::new(env!("CARGO_BIN_EXE_mailsonar-collector"))
-        .env_remove("MAILSONAR_LOG")
-        .args(["--log-format", "json", "serve", "--config", config.to_str().expect("text")])
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("it runs");
-    let mut process = Process(child);
-    let mut log = BufReader::new(process.0.stderr.take().expect("piped")).lines();
-    let address = log.by_ref().find_map(|line| {
-        let entry: serde_json::Value = serde_json::from_str(&line.expect("a line")).expect("JSON");
-        entry["fields"]["address"].as_str().map(str::to_owned)
-    });
-    // Whoever writes to a pipe that nobody reads is stopped.
-    std::thread::spawn(move || log.for_each(drop));
-    (process, format!("http://{}", address.expect("it says where it listens")))
 }
 
 /// Both agents' heartbeats, for ever.
@@ -181,7 +152,9 @@ async fn campaign(incidents: usize, seed: u64) {
             pager.address
         )
     });
-    std::fs::write(&config, configuration(&hooks.concat())).expect("written");
+    let home = Home::new();
+    let written = configuration(&hooks.concat()).replace("path = \"c.db\"", &home.named());
+    std::fs::write(&config, written).expect("written");
     let mut collector = Running::start(&config);
     let mut agents = Agents { clock: SystemClock::start(), ids: 0, services: Vec::new() };
     let beating = beat(collector.http.clone(), collector.base.subscribe(), SystemClock::start());
@@ -216,8 +189,7 @@ async fn campaign(incidents: usize, seed: u64) {
         }
     }
     drop(collector);
-    let store = Store::open(&directory.path().join("c.db")).expect("it opens after the last kill");
-    let known = store.incidents(None, u32::MAX).expect("read");
+    let known = home.open().incidents(None, u32::MAX).expect("read");
     reckon(&pager.calls(), &known, incidents, kills);
 }
 

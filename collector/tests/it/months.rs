@@ -3,8 +3,6 @@
 //! Three regions probe each leg once a minute unless a month says otherwise, on the minute. What is
 //! expected is worked out in the words of each test, with nothing but a calendar and multiplication.
 
-use std::path::Path;
-
 use jiff::Timestamp;
 use mailsonar_collector::evaluate::Leg;
 use mailsonar_collector::silence::{Silence, SilenceKind};
@@ -14,23 +12,10 @@ use mailsonar_collector::statement::{
 use mailsonar_collector::store::{Mark, Sheet, SheetLane};
 use mailsonar_protocol::{Class, Direction, Door, Outcome, Stage};
 
+pub(crate) use crate::terms::{contract, time};
+
 const HOUR: i64 = 3_600;
 pub(crate) const REGIONS: [&str; 3] = ["ap", "eu", "us"];
-
-/// A contract of 1,200.00 euros a month; the rest as a test has it.
-pub(crate) fn contract(zone: &str, rest: &str) -> ContractFile {
-    let text = format!(
-        "name = \"gold\"\ntitle = \"Gold\"\nprovider = \"Acme\"\ncustomer = \"Example\"\nservices = [\"acme\"]\n\
-         time_zone = \"{zone}\"\n[price]\nfee = 120000\ncurrency = \"EUR\"\n[claims]\nwithin_days = 14\n\
-         [availability]\ntarget = \"99.9\"\n\
-         tiers = [{{ below = \"99.9\", credit = \"10\" }}, {{ below = \"99\", credit = \"30\" }}]\n{rest}"
-    );
-    ContractFile::from_text(Path::new("gold.toml"), text).unwrap_or_else(|problems| panic!("{problems}"))
-}
-
-pub(crate) fn time(text: &str) -> Timestamp {
-    text.parse().expect("a time")
-}
 
 /// Whether an instant lies in `from..until`.
 fn within(at: Timestamp, from: &str, until: &str) -> bool {

@@ -13,7 +13,7 @@ use axum::routing::any;
 use jiff::{SignedDuration, Timestamp};
 use mailsonar_clock::Clock;
 use mailsonar_collector::notify::Page;
-use mailsonar_collector::store::{Owed, Store};
+use mailsonar_collector::store::Owed;
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio_util::task::AbortOnDropHandle;
@@ -106,7 +106,7 @@ const TROUBLE: &[Does] = &[
 
 async fn collector(clock: &Arc<Hand>, notifier: &str) -> Served {
     let config = configured(&format!("[notifiers.n]\ntimeout = \"300ms\"\n{notifier}"));
-    Served::with(config, clock.clone(), Store::in_memory().expect("a store")).await
+    Served::with(config, clock.clone(), crate::home::store()).await
 }
 
 /// Lets a quarter of an hour go by in the outbox, second by second.
@@ -398,7 +398,7 @@ async fn each_incident_goes_to_whom_it_matters_and_again_until_somebody_takes_it
     let urgent = ntfy("pager", first, "match = { severity = [\"critical\"] }\nrepeat = \"15m\"");
     let rest = ntfy("tickets", second, "match = { severity = [\"warning\"], service = [\"acme\"] }");
     let config = configured(&format!("{urgent}{rest}"));
-    let served = Served::with(config, clock.clone(), Store::in_memory().expect("a store")).await;
+    let served = Served::with(config, clock.clone(), crate::home::store()).await;
     open(&served, "acme", "critical").await;
     open(&served, "bolt", "warning").await;
     open(&served, "crux", "warning").await;

@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -15,12 +14,12 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hmac::Mac;
 use jiff::SignedDuration;
-use mailsonar_collector::store::Store;
 use mailsonar_protocol::*;
 use tokio::net::TcpListener;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::harness::*;
+use crate::home::Home;
 
 /// What the pager does when it is called.
 #[derive(Debug, Clone, Copy)]
@@ -96,8 +95,8 @@ async fn ring(
     }
 }
 
-async fn collector(clock: &Arc<Hand>, pager: &Pager, path: &Path) -> Served {
-    let store = Store::open(path).expect("a store");
+async fn collector(clock: &Arc<Hand>, pager: &Pager, home: &Home) -> Served {
+    let store = home.open();
     Served::with(configured(&webhook(pager.address)), clock.clone(), store).await
 }
 
@@ -121,11 +120,10 @@ async fn an_hour(served: &Served, clock: &Hand) {
 
 #[tokio::test]
 async fn the_page_arrives_through_errors_silence_and_redirects_and_the_resolve_follows() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let path = directory.path().join("c.db");
+    let home = Home::new();
     let pager = Pager::that(&[Does::Answer(500), Does::Hang, Does::Redirect]).await;
     let clock = Hand::at(0);
-    let served = collector(&clock, &pager, &path).await;
+    let served = collector(&clock, &pager, &home).await;
     let mut ids = 0;
     for started in [0, 20] {
         everyone(&served, &clock, &mut ids, started, Outcome::Unreachable).await;
@@ -145,7 +143,7 @@ async fn the_page_arrives_through_errors_silence_and_redirects_and_the_resolve_f
 
     // A crash: a new collector takes up what is owed.
     drop(served);
-    let served = collector(&clock, &pager, &path).await;
+    let served = collector(&clock, &pager, &home).await;
     served.collector.tick(at(40)).await;
     for started in [60, 70] {
         everyone(&served, &clock, &mut ids, started, Outcome::Delivered).await;
@@ -188,10 +186,10 @@ async fn the_page_arrives_through_errors_silence_and_redirects_and_the_resolve_f
 
 #[tokio::test]
 async fn a_pager_that_says_no_for_good_is_believed_after_ten_times_and_gets_the_resolve() {
-    let directory = tempfile::tempdir().expect("a directory");
+    let home = Home::new();
     let pager = Pager::that(&[Does::Answer(410); 10]).await;
     let clock = Hand::at(0);
-    let served = collector(&clock, &pager, &directory.path().join("c.db")).await;
+    let served = collector(&clock, &pager, &home).await;
     let mut ids = 0;
     for started in [0, 20] {
         everyone(&served, &clock, &mut ids, started, Outcome::Unreachable).await;
@@ -213,10 +211,10 @@ async fn a_pager_that_says_no_for_good_is_believed_after_ten_times_and_gets_the_
 
 #[tokio::test]
 async fn a_collector_that_runs_pages_by_itself() {
-    let directory = tempfile::tempdir().expect("a directory");
+    let home = Home::new();
     let pager = Pager::that(&[]).await;
     let clock = Hand::at(0);
-    let served = collector(&clock, &pager, &directory.path().join("c.db")).await;
+    let served = collector(&clock, &pager, &home).await;
     let running = AbortOnDropHandle::new(tokio::spawn(served.collector.clone().run()));
     for (id, started) in [(1, 0), (2, 5), (3, 10)] {
         clock.set(started + 4);
@@ -239,10 +237,10 @@ async fn a_collector_that_runs_pages_by_itself() {
 
 #[tokio::test]
 async fn a_wall_clock_that_jumps_an_hour_pages_nobody() {
-    let directory = tempfile::tempdir().expect("a directory");
+    let home = Home::new();
     let pager = Pager::that(&[]).await;
     let clock = Hand::at(0);
-    let served = collector(&clock, &pager, &directory.path().join("c.db")).await;
+    let served = collector(&clock, &pager, &home).await;
     let mut ids = 0;
     for (started, hours) in [(0, 0), (20, 1), (40, -1), (60, 0)] {
         clock.jump(SignedDuration::from_hours(hours));
@@ -256,20 +254,19 @@ async fn a_wall_clock_that_jumps_an_hour_pages_nobody() {
 
 #[tokio::test]
 async fn a_notifier_that_is_configured_no_more_is_owed_nothing() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let path = directory.path().join("c.db");
+    let home = Home::new();
     let pager = Pager::that(&[Does::Answer(500)]).await;
     let clock = Hand::at(0);
-    let served = collector(&clock, &pager, &path).await;
+    let served = collector(&clock, &pager, &home).await;
     let mut ids = 0;
     for started in [0, 20] {
         everyone(&served, &clock, &mut ids, started, Outcome::Unreachable).await;
     }
     served.collector.deliver().await;
     drop(served);
-    let bare = Served::with(configured(""), clock.clone(), Store::open(&path).expect("a store")).await;
+    let bare = Served::with(configured(""), clock.clone(), home.open()).await;
     drop(bare);
-    let served = collector(&clock, &pager, &path).await;
+    let served = collector(&clock, &pager, &home).await;
     an_hour(&served, &clock).await;
     assert_eq!(pager.calls().len(), 1);
 }

@@ -6,19 +6,20 @@ use mailsonar_protocol::*;
 use proptest::prelude::*;
 
 use crate::harness::*;
+use crate::home;
 
-fn heard(store: &Store, batch: Batch) -> Agent {
+pub(crate) fn heard(store: &Store, batch: Batch) -> Agent {
     let Batch { agent, region, software, routes, health, sent_at, .. } = batch;
     let hello = Hello { name: agent, region, software, sent_at, received_at: sent_at, routes, health };
     store.hear(hello).expect("heard").0
 }
 
-fn told(store: &Store, agent: &Agent, record: &Record) {
+pub(crate) fn told(store: &Store, agent: &Agent, record: &Record) {
     store.merge(agent, at(9_000), record).expect("merged");
 }
 
 /// Every sheet of the service, from an hour before eleven until a day after.
-fn sheets(store: &Store) -> Vec<Sheet> {
+pub(crate) fn sheets(store: &Store) -> Vec<Sheet> {
     let query =
         SheetQuery { service: Some("acme".parse().expect("a name")), from: at(-3_600), until: at(86_400) };
     let mut sheets = Vec::new();
@@ -32,7 +33,7 @@ fn sheets(store: &Store) -> Vec<Sheet> {
 
 #[test]
 fn a_mail_that_comes_after_all_moves_its_mark_and_leaves_no_second_one() {
-    let store = Store::in_memory().expect("a store");
+    let store = home::store();
     let eu = heard(&store, batch(0, Vec::new()));
     told(&store, &eu, &record(1, 1, 10, Outcome::InFlight));
     assert_eq!(sheets(&store), [], "what is in flight amounts to nothing yet");
@@ -49,7 +50,7 @@ fn a_mail_that_comes_after_all_moves_its_mark_and_leaves_no_second_one() {
 
 #[test]
 fn a_probe_whose_agent_moved_is_counted_in_one_region_only() {
-    let store = Store::in_memory().expect("a store");
+    let store = home::store();
     let eu = heard(&store, batch(0, Vec::new()));
     told(&store, &eu, &record(1, 1, 10, Outcome::Lost));
     let moved = heard(&store, Batch { region: "ap".parse().expect("a name"), ..batch(60, Vec::new()) });
@@ -59,43 +60,8 @@ fn a_probe_whose_agent_moved_is_counted_in_one_region_only() {
 }
 
 #[test]
-fn a_store_of_an_earlier_version_has_its_sheets_made_from_its_probes() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let path = directory.path().join("c.db");
-    {
-        let store = Store::open(&path).expect("a store");
-        let eu = heard(&store, batch(0, Vec::new()));
-        for id in 1..40 {
-            let outcome = if id % 7 == 0 { Outcome::Refused } else { Outcome::Delivered };
-            told(&store, &eu, &record(id, 1, i64::try_from(id).expect("few") * 300, outcome));
-        }
-    }
-    let kept = sheets(&Store::open(&path).expect("a store"));
-    let old = directory.path().join("old.db");
-    {
-        // What version 2 wrote: its schema, and the same agents and probes.
-        let schema = concat!(
-            include_str!("../../src/store/migrations/0001_first.sql"),
-            include_str!("../../src/store/migrations/0002_silences.sql")
-        );
-        let columns = "id, revision, agent, region, service, route, direction, outcome, stage, class, reason, \
-                       peer, accepted, offset_us, started_at, due_at, visible_at, received_at, record";
-        let old = rusqlite::Connection::open(&old).expect("a file");
-        old.execute_batch(&format!(
-            "{schema} PRAGMA user_version = 2; ATTACH '{}' AS new; \
-             INSERT INTO agents SELECT * FROM new.agents; \
-             INSERT INTO probes ({columns}) SELECT {columns} FROM new.probes;",
-            path.display()
-        ))
-        .expect("an old store");
-    }
-    assert_eq!(sheets(&Store::open(&old).expect("it is brought up to date")), kept);
-    assert_eq!(kept.iter().map(|sheet| sheet.marks.len()).sum::<usize>(), 39);
-}
-
-#[test]
 fn what_is_too_old_is_forgotten_by_the_hour() {
-    let store = Store::in_memory().expect("a store");
+    let store = home::store();
     let eu = heard(&store, batch(0, Vec::new()));
     for id in 0..4 {
         told(&store, &eu, &record(id, 1, i64::try_from(id).expect("few") * 3_600, Outcome::Delivered));
@@ -105,7 +71,7 @@ fn what_is_too_old_is_forgotten_by_the_hour() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(home::CASES))]
 
     #[test]
     fn any_order_gives_the_same_sheets(
@@ -115,7 +81,7 @@ proptest! {
             (1..=3_u32).zip(ends).map(move |(revision, end)| record(id, revision, started, end))
         }).collect::<Vec<_>>()).prop_shuffle()
     ) {
-        let store = Store::in_memory().expect("a store");
+        let store = home::store();
         let eu = heard(&store, batch(0, Vec::new()));
         for record in &order {
             told(&store, &eu, record);

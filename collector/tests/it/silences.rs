@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use jiff::SignedDuration;
 use mailsonar_collector::ingest::token_hash;
-use mailsonar_collector::store::Store;
 use mailsonar_protocol::*;
 use serde_json::{Value, json};
 
@@ -16,7 +15,7 @@ const OPERATOR: &str = "mst_jane";
 async fn collector(clock: &Arc<Hand>, pager: &Pager, more: &str) -> Served {
     let operator = format!("[operators.jane]\ntoken_sha256 = \"{}\"\n", token_hash(OPERATOR));
     let config = configured(&format!("{}{operator}{more}", webhook(pager.address)));
-    Served::with(config, clock.clone(), Store::in_memory().expect("a store")).await
+    Served::with(config, clock.clone(), crate::home::store()).await
 }
 
 async fn ask(served: &Served, method: &str, path: &str, body: Value) -> (u16, Value) {

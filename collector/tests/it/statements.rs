@@ -13,7 +13,7 @@ use mailsonar_collector::store::{Agent, Hello, Store};
 use mailsonar_protocol::*;
 
 use crate::harness::*;
-use crate::months::{contract, time};
+use crate::terms::{contract, time};
 
 pub(crate) const TERMS: &str = "[available]\nreceive = \"arrived\"\n[downtime]\nslot = \"1h\"\n";
 
@@ -65,7 +65,7 @@ fn stated(store: &Store, now: Timestamp) -> (Issued, bool) {
 #[test]
 fn late_mail_makes_a_new_revision_that_says_what_changed() {
     // 48 hours are known, 5 of them down: 43 / 48 is 89.58333 %, which owes 30 % of 1,200.00: 360.00.
-    let store = Store::in_memory().expect("a store");
+    let store = crate::home::store();
     let agent = heard(&store);
     two_days(&store, &agent);
     let (first, new) = stated(&store, time("2026-12-01T06:00:00Z"));
@@ -110,7 +110,7 @@ fn late_mail_makes_a_new_revision_that_says_what_changed() {
 
 /// A pack of two days in a directory of its own.
 fn packed(directory: &Path) -> (std::path::PathBuf, String) {
-    let store = Store::in_memory().expect("a store");
+    let store = crate::home::store();
     let agent = heard(&store);
     two_days(&store, &agent);
     let (issued, _) = stated(&store, time("2026-12-01T06:00:00Z"));
@@ -207,7 +207,7 @@ fn names_order_length_and_number_of_files_are_part_of_a_pack() {
 
 #[test]
 fn foreign_words_are_escaped_on_the_page() {
-    let store = Store::in_memory().expect("a store");
+    let store = crate::home::store();
     let agent = heard(&store);
     two_days(&store, &agent);
     let (issued, _) = stated(&store, time("2026-12-01T06:00:00Z"));
@@ -348,7 +348,7 @@ async fn a_collector_states_a_month_by_itself_tells_its_notifier_once_and_shows_
     let document = mailsonar_settings::Document::new(directory.path().join("collector.toml"), text);
     let config =
         mailsonar_collector::Config::from_document(&document).unwrap_or_else(|wrong| panic!("{wrong}"));
-    let store = Store::in_memory().expect("a store");
+    let store = crate::home::store();
     let agent = heard(&store);
     two_days(&store, &agent);
     let clock = Hand::at(0);

@@ -6,6 +6,7 @@ use mailsonar_protocol::*;
 use proptest::prelude::*;
 
 use crate::harness::*;
+use crate::home::{self, Home};
 
 /// What each probe goes through.
 fn life(id: u128) -> Vec<Record> {
@@ -23,7 +24,7 @@ fn life(id: u128) -> Vec<Record> {
 }
 
 fn content(batches: &[Vec<Record>]) -> Vec<(StoredProbe, String)> {
-    let store = Store::in_memory().expect("a store");
+    let store = home::store();
     for records in batches {
         let Batch { agent, region, software, routes, health, .. } = batch(5_000, Vec::new());
         let hello = Hello {
@@ -47,7 +48,7 @@ fn content(batches: &[Vec<Record>]) -> Vec<(StoredProbe, String)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(home::CASES))]
 
     #[test]
     fn any_order_with_any_repetition_gives_the_same_store(
@@ -64,37 +65,8 @@ proptest! {
 }
 
 #[tokio::test]
-async fn a_full_disk_is_said_stops_the_evaluation_and_is_survived() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let store = Store::open(&directory.path().join("c.db")).expect("a store");
-    let served = Served::with(configured(""), Hand::at(10), store).await;
-    served.take(&batch(10, vec![record(1, 1, 0, Outcome::Delivered)])).await;
-    served.collector.tick(at(10)).await;
-    assert_eq!(served.get("/readyz").await.0, 200);
-
-    served.desks.run::<_, StoreError, _>(|store| store.cap_pages(Some(1))).await.expect("capped");
-    let many: Vec<Record> = (100..1_000).map(|id| record(id, 1, 0, Outcome::Delivered)).collect();
-    let (status, body) = served.post(TOKEN, &batch(10, many.clone())).await;
-    assert_eq!(status, 503, "{body}");
-    assert!(body["error"].as_str().expect("words").contains("full"), "{body}");
-    served.collector.tick(at(11)).await;
-    let (status, body) = served.get("/readyz").await;
-    assert_eq!(status, 503);
-    assert!(body.contains("full") && body.contains("stopped"), "{body}");
-    assert_eq!(served.collector.evaluated_at(), Some(at(10)), "the evaluation stands");
-    assert_eq!(served.get("/healthz").await.0, 200, "the process lives");
-    assert_eq!(served.probes().await, 1, "nothing of the batch was kept");
-
-    served.desks.run::<_, StoreError, _>(|store| store.cap_pages(None)).await.expect("lifted");
-    served.collector.tick(at(12)).await;
-    assert_eq!(served.get("/readyz").await.0, 200);
-    assert_eq!(served.collector.evaluated_at(), Some(at(12)));
-    served.take(&batch(10, many)).await;
-}
-
-#[tokio::test]
 async fn a_job_that_fails_keeps_nothing_and_spoils_no_other() {
-    let desks = Desks::threaded(Store::in_memory().expect("a store")).expect("a thread");
+    let desks = Desks::threaded(home::store()).expect("a thread");
     let put = |id: u128, fail: bool| {
         desks.run(move |store| {
             let Batch { agent, region, software, sent_at, routes, health, .. } = batch(10, Vec::new());
@@ -137,9 +109,8 @@ impl mailsonar_collector::store::Failure for Failed {
 
 #[tokio::test]
 async fn a_job_that_panics_fails_and_the_next_one_runs() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let desks =
-        Desks::threaded(Store::open(&directory.path().join("c.db")).expect("a store")).expect("threads");
+    let home = Home::new();
+    let desks = Desks::threaded(home.open()).expect("threads");
     let panicked = desks.run::<(), StoreError, _>(|_| panic!("a job that panics, as this test wants")).await;
     assert!(panicked.expect_err("it fails").to_string().contains("interrupted"));
     assert_eq!(desks.run::<_, StoreError, _>(Store::owed).await, Ok(0));
@@ -149,8 +120,8 @@ async fn a_job_that_panics_fails_and_the_next_one_runs() {
 
 #[tokio::test]
 async fn a_long_answer_delays_no_agent() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let store = Store::open(&directory.path().join("c.db")).expect("a store");
+    let home = Home::new();
+    let store = home.open();
     let served = Served::with(configured(""), Hand::at(10), store).await;
     let (go_on, wait) = std::sync::mpsc::channel::<()>();
     let desks = served.desks.clone();
@@ -171,7 +142,7 @@ async fn a_long_answer_delays_no_agent() {
 
 #[test]
 fn what_is_old_goes_in_slices_and_the_rest_stays() {
-    let store = Store::in_memory().expect("a store");
+    let store = home::store();
     let Batch { agent, region, software, routes, health, .. } = batch(0, Vec::new());
     let hello = Hello { name: agent, region, software, sent_at: at(0), received_at: at(0), routes, health };
     let (agent, _) = store.hear(hello).expect("heard");
@@ -187,16 +158,4 @@ fn what_is_old_goes_in_slices_and_the_rest_stays() {
     assert_eq!(slices, 3);
     let rest = store.probes(&ProbeQuery { limit: 2_000, ..ProbeQuery::default() }).expect("read");
     assert_eq!(rest.len(), 100);
-}
-
-#[test]
-fn a_store_of_a_newer_version_is_left_alone() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let path = directory.path().join("c.db");
-    drop(Store::open(&path).expect("a store"));
-    let connection = rusqlite::Connection::open(&path).expect("opened");
-    connection.pragma_update(None, "user_version", 99).expect("raised");
-    drop(connection);
-    let error = Store::open(&path).expect_err("refused").to_string();
-    assert!(error.contains("newer") && error.contains("99"), "{error}");
 }

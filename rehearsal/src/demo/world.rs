@@ -247,7 +247,7 @@ async fn start_agent(
 ) -> anyhow::Result<()> {
     let config = config::Config::load(&directory.join(format!("{}.toml", region.name)), &clock)?;
     std::fs::create_dir_all(&config.state_dir)?;
-    let post = config.ship.as_ref().map(Http::new).transpose()?;
+    let post = config.ship.as_ref().map(Http::to_any).transpose()?;
     let heard = move |change: &mailsonar_agent::ledger::Change| {
         let before = change.before.as_ref().map(|record| record.verdict.outcome);
         // A screen that stands still (Ctrl-S) must not hold up an agent: what it misses, it misses.

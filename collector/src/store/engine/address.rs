@@ -78,6 +78,11 @@ impl Address {
         self.config.clone()
     }
 
+    /// Whether there is a secret in it.
+    pub(crate) fn has_password(&self) -> bool {
+        self.config.get_password().is_some()
+    }
+
     /// Whether it is spoken to in the clear.
     pub(super) fn is_plain(&self) -> bool {
         self.config.get_ssl_mode() == SslMode::Disable

@@ -8,6 +8,7 @@
 //! | the schema's version | `PRAGMA user_version` | the one row of the table `house` |
 //! | who writes takes a turn | `BEGIN IMMEDIATE` locks the file | the row of `house` is locked |
 //! | who reads sees one instant | any transaction | `REPEATABLE READ` |
+//! | who decides and pages | whoever opens the file | whoever holds an advisory lock |
 //! | old rows | deleted; their pages are used again | deleted; autovacuum frees them |
 //!
 //! So a statement uses `ON CONFLICT … DO UPDATE`, `LIMIT`, `COALESCE`, `CASE` and the like freely, but no
@@ -46,6 +47,15 @@ pub(super) const GREETING: &str = "
     SET client_min_messages = 'warning';
     SET idle_in_transaction_session_timeout = '6s';
     SET lock_timeout = '20s';";
+
+/// The one collector that decides and pages by a database holds this lock, as long as its connection
+/// lives; the answer is 1 if it was free.
+pub(super) const CLAIM: &str = "SELECT CAST(pg_try_advisory_lock(
+    hashtextextended(CAST(current_schema() AS TEXT), 7883954261)) AS INTEGER)";
+
+/// How long a collector with a claim may be silent before the server hangs up, which ends the claim.
+/// It looks around every second.
+pub(super) const CLAIMED: &str = "SET idle_session_timeout = '8s'";
 
 /// As [`GREETING`], for who only reads, and may think about it.
 pub(super) const GREETING_READER: &str = "SET client_min_messages = 'warning'";

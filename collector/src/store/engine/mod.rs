@@ -109,6 +109,43 @@ impl Engine {
         }
     }
 
+    /// Runs a statement once for each of many rows of values, without waiting for each answer by itself.
+    pub(super) fn execute_many(&self, sql: &str, rows: &[Vec<Value<'_>>]) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(sqlite) => rows.iter().try_for_each(|values| sqlite.execute(sql, values).map(drop)),
+            Self::Postgres(server) => server.execute_many(sql, rows),
+        }
+    }
+
+    /// Asks for one row for each of many rows of values, without waiting for each answer by itself.
+    pub(super) fn first_many<T>(
+        &self,
+        sql: &str,
+        rows: &[Vec<Value<'_>>],
+        mut read: impl FnMut(&Row<'_>) -> Result<T, StoreError>,
+    ) -> Result<Vec<Option<T>>, StoreError> {
+        match self {
+            Self::Sqlite(_) => rows.iter().map(|values| self.first(sql, values, &mut read)).collect(),
+            Self::Postgres(server) => server.first_many(sql, rows, read),
+        }
+    }
+
+    /// Keeps every other collector from a server's database; a file needs no such word.
+    pub(super) fn claim(&self) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(_) => Ok(()),
+            Self::Postgres(server) => server.claim(),
+        }
+    }
+
+    /// Makes sure that nobody else uses the database.
+    pub(super) fn be_alone(&self) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.be_alone(),
+            Self::Postgres(server) => server.claim(),
+        }
+    }
+
     /// Hands over the rows of an answer one by one; one is in memory at a time. What takes them must not
     /// come back to the engine.
     pub(super) fn each<E: From<StoreError>>(

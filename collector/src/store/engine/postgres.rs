@@ -32,6 +32,8 @@ pub(crate) struct Postgres {
     client: RefCell<Option<Arc<Client>>>,
     statements: RefCell<HashMap<String, Statement>>,
     in_transaction: Cell<bool>,
+    /// Whether this one is to keep others away.
+    claims: Cell<bool>,
 }
 
 impl std::fmt::Debug for Postgres {
@@ -51,6 +53,7 @@ impl Postgres {
             client: RefCell::default(),
             statements: RefCell::default(),
             in_transaction: Cell::new(false),
+            claims: Cell::new(false),
         };
         server.reconnect()?;
         Ok(server)
@@ -86,9 +89,26 @@ impl Postgres {
             Access::Write => {
                 self.batch(dialect::GREETING)?;
                 // Where two make it at once, one is refused, and finds it there.
-                self.batch(dialect::HOUSE).or_else(|_| self.batch(dialect::HOUSE))
+                self.batch(dialect::HOUSE).or_else(|_| self.batch(dialect::HOUSE))?;
+                if self.claims.get() { self.claim() } else { Ok(()) }
             }
         }
+    }
+
+    /// Keeps others from claiming the database, on this connection and those that come after it.
+    pub(super) fn claim(&self) -> Result<(), StoreError> {
+        self.claims.set(true);
+        let mut is_ours = false;
+        self.each(dialect::CLAIM, &[], |row| {
+            is_ours = row.get::<i64>(0)? == 1;
+            Ok::<_, StoreError>(())
+        })?;
+        if is_ours {
+            return self.batch(dialect::CLAIMED);
+        }
+        // Nothing may be written over a connection without a claim.
+        *self.client.borrow_mut() = None;
+        Err(self.gone("is in use by another collector"))
     }
 
     pub(super) fn access(&self) -> Access {
@@ -118,6 +138,29 @@ impl Postgres {
         let (client, statement) = (self.client()?, self.prepared(sql)?);
         let changed = self.ask(client.execute_raw(&statement, values.iter().map(as_sql)))?;
         Ok(usize::try_from(changed).unwrap_or(usize::MAX))
+    }
+
+    /// All are on their way before the first is answered.
+    pub(super) fn execute_many(&self, sql: &str, rows: &[Vec<Value<'_>>]) -> Result<(), StoreError> {
+        let (client, statement) = (self.client()?, self.prepared(sql)?);
+        let asked = rows.iter().map(|values| client.execute_raw(&statement, values.iter().map(as_sql)));
+        self.ask(futures::future::try_join_all(asked)).map(drop)
+    }
+
+    /// As [`execute_many`](Self::execute_many), for one row of each answer.
+    pub(super) fn first_many<T>(
+        &self,
+        sql: &str,
+        rows: &[Vec<Value<'_>>],
+        mut read: impl FnMut(&Row<'_>) -> Result<T, StoreError>,
+    ) -> Result<Vec<Option<T>>, StoreError> {
+        let (client, statement) = (self.client()?, self.prepared(sql)?);
+        let asked = rows.iter().map(|values| async {
+            let answer = client.query_raw(&statement, values.iter().map(as_sql)).await?;
+            std::pin::pin!(answer).try_next().await
+        });
+        let answers = self.ask(futures::future::try_join_all(asked))?;
+        answers.iter().map(|row| row.as_ref().map(|row| read(&Row::Postgres(row))).transpose()).collect()
     }
 
     pub(super) fn each<E: From<StoreError>>(

@@ -98,6 +98,25 @@ impl Sqlite {
         Ok(())
     }
 
+    /// Makes sure that nobody else has the file open: only then can it leave WAL, and come back.
+    pub(super) fn be_alone(&self) -> Result<(), StoreError> {
+        let Some(path) = &self.path else { return Ok(()) };
+        let journal = |mode: &str| {
+            self.connection.pragma_update_and_check(None, "journal_mode", mode, |row| row.get::<_, String>(0))
+        };
+        self.connection.busy_timeout(std::time::Duration::from_millis(200))?;
+        let left = journal("DELETE");
+        let back = journal("WAL");
+        self.connection.busy_timeout(std::time::Duration::from_secs(5))?;
+        if left.is_ok_and(|mode| mode == "delete") && back.is_ok() {
+            return Ok(());
+        }
+        Err(StoreError::new(format!(
+            "{} is in use by another program: stop the collector first",
+            path.display()
+        )))
+    }
+
     /// Caps the file at so many pages of 4 KiB, as a full disk would; `None` lifts the cap.
     pub(super) fn cap_pages(&self, pages: Option<u32>) -> Result<(), StoreError> {
         let pages = pages.unwrap_or(1_073_741_823);

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use crate::store::StoreError;
 
 /// A value, borrowed where it can be.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Value<'a> {
     /// Nothing.
     Null,
@@ -59,6 +59,12 @@ impl<'a> From<&'a [u8]> for Value<'a> {
     }
 }
 
+impl From<Vec<u8>> for Value<'_> {
+    fn from(value: Vec<u8>) -> Self {
+        Self::Blob(Cow::Owned(value))
+    }
+}
+
 impl<'a, T: Into<Value<'a>>> From<Option<T>> for Value<'a> {
     fn from(value: Option<T>) -> Self {
         value.map_or(Self::Null, Into::into)
@@ -83,6 +89,14 @@ impl Row<'_> {
         })
     }
 
+    /// How many columns it has.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Sqlite(row) => row.as_ref().column_count(),
+            Self::Postgres(row) => row.len(),
+        }
+    }
+
     /// A column's value, whatever it is.
     pub(crate) fn value(&self, at: usize) -> Result<Value<'_>, StoreError> {
         match self {
@@ -93,6 +107,16 @@ impl Row<'_> {
 }
 
 impl Value<'_> {
+    /// The same, borrowed from nobody.
+    pub(crate) fn into_owned(self) -> Value<'static> {
+        match self {
+            Self::Null => Value::Null,
+            Self::Int(number) => Value::Int(number),
+            Self::Text(text) => Value::Text(Cow::Owned(text.into_owned())),
+            Self::Blob(bytes) => Value::Blob(Cow::Owned(bytes.into_owned())),
+        }
+    }
+
     fn kind(&self) -> &'static str {
         match self {
             Self::Null => "nothing",

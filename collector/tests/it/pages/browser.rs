@@ -11,6 +11,7 @@ use super::outage::served;
 const TOKEN: &str = "mst_marias-own-very-long-token";
 
 /// Runs a script of `tests/browser`, which must find nothing.
+#[allow(clippy::print_stdout, reason = "what it found and measured")]
 fn run(script: &str, argument: &str) {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/browser");
     let output = Command::new("node").arg(script).arg(argument).current_dir(folder).output();
