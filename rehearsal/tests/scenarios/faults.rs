@@ -21,7 +21,7 @@ use mailsonar_settings::Document;
 type Row = (&'static str, &'static str, &'static str, &'static str, &'static str);
 
 /// All is well for so long,
-const CALM: Duration = Duration::from_secs(60);
+const CALM: Duration = Duration::from_mins(1);
 /// then something is broken for so long.
 const BROKEN: Duration = Duration::from_secs(140);
 const INTERVAL: Duration = Duration::from_secs(30);

@@ -29,8 +29,8 @@ use mailsonar_collector::notify::{Post, PostError, PostReply, PostRequest};
 use mailsonar_collector::store::{Desks, Store};
 use mailsonar_collector::{Collector, Config, ingest};
 use mailsonar_protocol::{
-    AccountName, AgentHealth, BATCHES_PATH, Batch, MailboxHealth, ProbeId, Record, RouteCard, ServiceName,
-    Text, VERSION,
+    AccountName, AgentHealth, BATCHES_PATH, Batch, MailboxHealth, ProbeId, Quota, Record, RouteCard,
+    ServiceName, Text, VERSION,
 };
 use mailsonar_settings::Document;
 use tokio::time::{Instant, sleep_until};
@@ -184,7 +184,8 @@ impl Agent {
         let clock: SharedClock = Arc::new(Stopped(self.region.at(float(second))));
         self.metrics.take(&counts, &routes, &clock);
         for (account, service) in mailboxes() {
-            self.metrics.mailbox(&account, &service, !self.region.is_cut_off(second));
+            let quota = Quota { used_kib: 41_943, limit_kib: 1_048_576 };
+            self.metrics.mailbox(&account, &service, !self.region.is_cut_off(second), Some(quota));
         }
         self.metrics.text()
     }
