@@ -216,7 +216,9 @@ impl Ingest {
         let agents = Arc::clone(&self.agents);
         let committed = self.desks.run(move |store| commit(store, batch, received_at, &agents)).await?;
         self.count(&committed);
-        self.news.notify_one();
+        if committed.is_news {
+            self.news.notify_one();
+        }
         Ok(committed.places)
     }
 
@@ -246,6 +248,9 @@ struct Committed {
     /// Whether the batch said which routes there are.
     announced: bool,
     missed_before: u64,
+    /// Whether it may change what is decided. A heartbeat that says what the last one said does not: that it
+    /// came is seen at the next tick.
+    is_news: bool,
     changes: Vec<Change>,
     /// When its routes shall have their turns, if it said which there are.
     places: Vec<Place>,
@@ -285,8 +290,13 @@ fn commit(
     }
     store.tally(&agent, changes.iter().map(|change| (change.before.as_deref(), &change.after)))?;
     let places = if announced { places_of(store, &agent, agents)? } else { Vec::new() };
+    let is_same = |before: &Agent| {
+        let (was, is) = (&before.health, &agent.health);
+        was.mailboxes == is.mailboxes && was.complaints == is.complaints && before.routes == agent.routes
+    };
+    let is_news = !changes.is_empty() || !before.as_ref().is_some_and(is_same);
     let missed_before = before.map_or(0, |agent| agent.health.missed);
-    Ok(Committed { agent, announced, missed_before, changes, places })
+    Ok(Committed { agent, announced, missed_before, is_news, changes, places })
 }
 
 /// The places of an agent's routes among those of all that may speak.

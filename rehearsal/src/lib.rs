@@ -11,6 +11,7 @@ pub mod demo;
 pub mod fleet;
 pub mod foreign;
 pub mod hostile;
+pub mod own;
 pub mod patience;
 pub mod peers;
 pub mod processes;

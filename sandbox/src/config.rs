@@ -35,9 +35,15 @@ pub struct Config {
 pub struct ProviderConfig {
     /// Its mail domain, for example `acme.example`.
     pub domain: String,
+    /// Further domains whose mail it takes, at the same MX hosts.
+    pub domains: Vec<String>,
     /// Its machines. Those that submit and those that serve IMAP are also known as `smtp.DOMAIN` and
     /// `imap.DOMAIN`, names that DNS points at the site in use.
     pub hosts: Vec<HostConfig>,
+    /// What its submission service is called besides.
+    pub submission_names: Vec<String>,
+    /// What its IMAP service is called besides.
+    pub imap_names: Vec<String>,
     /// Its mailboxes.
     pub accounts: Vec<AccountConfig>,
     /// How long a message rests between its acceptance and its mailbox.
@@ -198,7 +204,10 @@ impl ProviderConfig {
         }
         Self {
             domain: domain.to_owned(),
+            domains: Vec::new(),
             hosts,
+            submission_names: Vec::new(),
+            imap_names: Vec::new(),
             accounts: Vec::new(),
             delivery_delay: Duration::ZERO,
             retry_every: Duration::from_secs(2),
@@ -208,6 +217,21 @@ impl ProviderConfig {
             aaaa: Vec::new(),
             imap_without: Vec::new(),
         }
+    }
+
+    /// Whether it takes mail for this domain.
+    pub fn takes(&self, domain: &str) -> bool {
+        std::iter::once(&self.domain).chain(&self.domains).any(|own| own.eq_ignore_ascii_case(domain))
+    }
+
+    /// What the service of a role is called, whichever site is in use.
+    pub fn service_names(&self, role: Role) -> Vec<String> {
+        let (usual, more) = match role {
+            Role::Submission => ("smtp", &self.submission_names),
+            Role::Imap => ("imap", &self.imap_names),
+            Role::Mx { .. } => return Vec::new(),
+        };
+        std::iter::once(format!("{usual}.{}", self.domain)).chain(more.iter().cloned()).collect()
     }
 
     /// Adds the account `local@DOMAIN`.

@@ -22,7 +22,7 @@ use hickory_server::{
 };
 
 use crate::{
-    config::Role,
+    config::{ProviderConfig, Role},
     fault::{Fault, Service, Stage},
     faults::Place,
     world::{Host, Provider, SharedWorld},
@@ -94,8 +94,7 @@ fn fault(world: &SharedWorld, provider: &Provider, key: u64) -> Option<Fault> {
 /// The reply to a question, or none at all.
 fn lookup(world: &SharedWorld, name: &Name, kind: RecordType) -> Option<Reply> {
     let text = name.to_ascii().trim_end_matches('.').to_ascii_lowercase();
-    let inside = |p: &&Provider| text == p.config.domain || text.ends_with(&format!(".{}", p.config.domain));
-    let Some(provider) = world.providers.iter().find(inside) else {
+    let Some(provider) = owner(&world.providers, &text) else {
         return Some(Reply { code: ResponseCode::Refused, ..Reply::default() });
     };
     let fault = fault(world, provider, world.number());
@@ -118,10 +117,22 @@ fn lookup(world: &SharedWorld, name: &Name, kind: RecordType) -> Option<Reply> {
     Some(Reply { code, answers, soa })
 }
 
+/// Whose name it is: a service's wherever it is, or one within a provider's domains.
+fn owner<'a>(providers: &'a [Provider], name: &str) -> Option<&'a Provider> {
+    let is_called = |config: &ProviderConfig| {
+        config.submission_names.iter().chain(&config.imap_names).any(|own| own.eq_ignore_ascii_case(name))
+    };
+    let parents = || name.match_indices('.').map(|(at, _)| &name[at + 1..]);
+    let is_within = |config: &ProviderConfig| std::iter::once(name).chain(parents()).any(|n| config.takes(n));
+    let called = providers.iter().find(|provider| is_called(&provider.config));
+    called.or_else(|| providers.iter().find(|provider| is_within(&provider.config)))
+}
+
 /// All records of a provider, under lower-case names without a trailing dot.
 fn zone(world: &SharedWorld, provider: &Provider, stale: bool) -> Vec<(String, RData)> {
     let config = &provider.config;
     let domain = config.domain.to_ascii_lowercase();
+    let domains = || std::iter::once(&config.domain).chain(&config.domains);
     let mut records = Vec::new();
     if let Some(soa) = soa(&domain) {
         records.push((domain.clone(), soa.data));
@@ -132,24 +143,20 @@ fn zone(world: &SharedWorld, provider: &Provider, stale: bool) -> Vec<(String, R
     for host in hosts {
         let address = RData::A(rdata::A(host.address));
         records.push((host.name().to_ascii_lowercase(), address.clone()));
-        let service = match host.config.role {
-            Role::Submission => "smtp",
-            Role::Imap => "imap",
-            Role::Mx { preference } => {
-                if !stale {
-                    let preference = preferred(provider, host, preference);
-                    records.extend(mx(&domain, preference, host.name()));
-                }
-                continue;
-            }
-        };
+        if let Role::Mx { preference } = host.config.role
+            && !stale
+        {
+            let preference = preferred(provider, host, preference);
+            records.extend(domains().filter_map(|domain| mx(domain, preference, host.name())));
+        }
         if host.config.site == active {
-            records.push((format!("{service}.{domain}"), address));
+            let names = config.service_names(host.config.role).into_iter();
+            records.extend(names.map(|name| (name.to_ascii_lowercase(), address.clone())));
         }
     }
     if stale {
         let name = format!("{}.{domain}", STALE.0);
-        records.extend(mx(&domain, 10, &name));
+        records.extend(domains().filter_map(|domain| mx(domain, 10, &name)));
         records.push((name, RData::A(rdata::A(STALE.1))));
     }
     let policies = [(domain.clone(), "v=spf1 mx -all"), (format!("_dmarc.{domain}"), "v=DMARC1; p=none")];
@@ -163,7 +170,7 @@ fn zone(world: &SharedWorld, provider: &Provider, stale: bool) -> Vec<(String, R
 
 fn mx(domain: &str, preference: u16, host: &str) -> Option<(String, RData)> {
     let exchange = Name::from_str(&format!("{host}.")).ok()?;
-    Some((domain.to_owned(), RData::MX(rdata::MX::new(preference, exchange))))
+    Some((domain.to_ascii_lowercase(), RData::MX(rdata::MX::new(preference, exchange))))
 }
 
 fn soa(domain: &str) -> Option<Record> {

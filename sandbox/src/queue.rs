@@ -79,7 +79,7 @@ async fn carry(world: &SharedWorld, host: usize, item: &Item) {
 
 async fn attempt(world: &SharedWorld, host: usize, item: &Item) -> Attempt {
     let home = world.provider_of(host);
-    if domain(&item.to).eq_ignore_ascii_case(&home.config.domain) {
+    if home.config.takes(domain(&item.to)) {
         deliver::to_mailbox(world, host, item).await
     } else {
         relay::to_exchanger(world, host, item).await

@@ -15,7 +15,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     Error,
-    config::{Config, HostConfig, Ports, ProviderConfig, Role},
+    config::{Config, HostConfig, Ports, ProviderConfig},
     fault::Service,
     faults::{Faults, Place, mix},
     mailbox::Mailboxes,
@@ -133,7 +133,7 @@ impl World {
 
     /// The provider of this mail domain.
     pub(crate) fn provider_for(&self, domain: &str) -> Option<usize> {
-        self.providers.iter().position(|p| p.config.domain.eq_ignore_ascii_case(domain))
+        self.providers.iter().position(|p| p.config.takes(domain))
     }
 
     /// Where a connection stands, for the rules.
@@ -206,12 +206,7 @@ fn address(network: Ipv4Addr, index: usize) -> Result<Ipv4Addr, Error> {
 
 /// The names that a host's certificate is good for.
 fn names(provider: &ProviderConfig, host: &HostConfig) -> Vec<String> {
-    let service = match host.role {
-        Role::Submission => Some(format!("smtp.{}", provider.domain)),
-        Role::Imap => Some(format!("imap.{}", provider.domain)),
-        Role::Mx { .. } => None,
-    };
-    std::iter::once(host.name.clone()).chain(service).collect()
+    std::iter::once(host.name.clone()).chain(provider.service_names(host.role)).collect()
 }
 
 /// The domain of an address.

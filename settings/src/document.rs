@@ -59,6 +59,11 @@ impl Document {
         self.path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
     }
 
+    /// Where it was read from.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Reads the values. Unknown keys are problems if the type says `deny_unknown_fields`.
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T, Problems> {
         let syntax = |error: &toml::de::Error| self.at(error.span(), "", error.message(), "");
@@ -125,6 +130,14 @@ impl Document {
         let marked = self.text.get(start..span.end).unwrap_or("").lines().next().unwrap_or("");
         let width = marked.chars().count().max(1);
         (before.matches('\n').count() + 1, line.to_owned(), column..column + width)
+    }
+}
+
+impl Problem {
+    /// The same problem, shown in another document: one that this document was made from.
+    #[must_use]
+    pub fn shown_in(self, document: &Document) -> Self {
+        document.problem(&self.key, self.message, self.remedy)
     }
 }
 

@@ -6,6 +6,7 @@
 mod alertmanager;
 mod checking;
 mod command;
+mod ear;
 mod heartbeat;
 mod http;
 mod matching;
@@ -32,6 +33,7 @@ use crate::incident::Addressee;
 use checking::Checking;
 use http::{OverHttp, Way};
 
+pub use ear::Ear;
 pub use heartbeat::{HeartbeatConfig, Heartbeats, Vitals, ailment};
 pub use matching::{Match, Severity};
 pub use page::{Links, Page, Status};
@@ -239,6 +241,7 @@ pub struct Notifiers {
     entries: BTreeMap<String, Entry>,
     /// What each depends on: a key of the configuration, and the host or mail domain it names.
     hosts: Vec<(String, String)>,
+    ear: Option<Ear>,
 }
 
 impl Notifiers {
@@ -297,11 +300,22 @@ impl Notifiers {
         self.entries.keys().cloned().collect()
     }
 
+    /// The same, each page that one of them sent being heard besides: its name, and what was taken.
+    #[must_use]
+    pub fn overheard_by(self, ear: Ear) -> Self {
+        Self { ear: Some(ear), ..self }
+    }
+
     /// The notifiers; those that speak HTTP do it through `post`.
     pub fn channels(&self, post: &Arc<dyn Post>) -> Vec<Channel> {
         let channel = |(name, entry): (&String, &Entry)| {
             let way = Way { post: Arc::clone(post), timeout: entry.common.timeout.get() };
-            Channel { name: name.clone(), notifier: entry.ready.clone().connected(way) }
+            let notifier = entry.ready.clone().connected(way);
+            let notifier = match self.ear.clone() {
+                Some(ear) => Arc::new(ear::Overheard { name: name.clone(), notifier, ear }),
+                None => notifier,
+            };
+            Channel { name: name.clone(), notifier }
         };
         self.entries.iter().map(channel).collect()
     }

@@ -66,8 +66,14 @@ impl Distance {
 
     /// Completes when a packet and its answer have got through.
     pub async fn round_trip(&self) {
+        self.one_way().await;
+        self.one_way().await;
+    }
+
+    /// Completes when a packet has got there, or back.
+    pub async fn one_way(&self) {
         self.way.mended().await;
-        tokio::time::sleep(self.way.half * 2).await;
+        tokio::time::sleep(self.way.half).await;
         self.way.mended().await;
     }
 }

@@ -6,8 +6,11 @@
 use jiff::{SignedDuration, Timestamp};
 use mailsonar_collector::store::Incident;
 
-use super::file::{ClockName, ClockWanted, Expect, FindingWanted, IncidentsWanted, PageWanted, ProbesWanted};
-use super::play::{Noted, Played, Seen};
+use super::file::{
+    BacklogWanted, ClockName, ClockWanted, Expect, FindingWanted, IncidentsWanted, PageWanted, ProbesWanted,
+};
+use super::play::{Count, Noted, Played, Seen};
+use crate::own::Cast;
 use crate::simulation::Paged;
 
 /// One thing that is expected.
@@ -21,6 +24,8 @@ pub enum Expectation {
     Incidents(IncidentsWanted),
     /// A clock of an incident stands there.
     Clock(ClockWanted),
+    /// Missing mail is counted down.
+    Backlog(BacklogWanted),
     /// So many probes.
     Probes(ProbesWanted),
     /// Something like this is found.
@@ -48,10 +53,33 @@ impl Expectation {
         all.extend(file.page.iter().cloned().map(Self::Page));
         all.extend(file.no_page.iter().cloned().map(Self::NoPage));
         all.extend(file.clock.iter().cloned().map(Self::Clock));
+        all.extend(file.backlog.iter().cloned().map(Self::Backlog));
         all.extend(file.finding.iter().cloned().map(Self::Finding));
         all.extend(file.no_finding.iter().cloned().map(Self::NoFinding));
         all.extend(file.probes.iter().cloned().map(Self::Probes));
         all
+    }
+
+    /// Has an operator's names in place of the usual world's.
+    pub(super) fn play_by(&mut self, cast: &Cast) {
+        let text = |text: &mut Option<String>| *text = text.as_deref().map(|text| cast.text(text));
+        match self {
+            Self::Page(PageWanted { words, .. }) | Self::NoPage(PageWanted { words, .. }) => {
+                for words in words {
+                    *words = cast.text(words);
+                }
+            }
+            Self::Finding(wanted) | Self::NoFinding(wanted) => {
+                text(&mut wanted.subject);
+                wanted.words.iter_mut().for_each(|words| *words = cast.text(words));
+            }
+            Self::Probes(wanted) => {
+                text(&mut wanted.region);
+                wanted.played_by =
+                    wanted.route.as_deref().map(|route| cast.routes(route)).unwrap_or_default();
+            }
+            Self::Incidents(_) | Self::Clock(_) | Self::Backlog(_) => {}
+        }
     }
 
     /// Whether it was met.
@@ -71,6 +99,7 @@ impl Expectation {
                 (count == wanted.count, count.to_string())
             }
             Self::Clock(wanted) => wanted.judge(played),
+            Self::Backlog(wanted) => wanted.judge(played),
             Self::Probes(wanted) => {
                 let count = played.probes.iter().filter(|probe| wanted.fits(probe, played)).count();
                 let low = wanted.at_least.is_none_or(|least| count >= least);
@@ -102,6 +131,11 @@ impl Expectation {
                 let within = mailsonar_settings::Duration::from_millis(0);
                 vec![Self::Clock(ClockWanted { within, ..wanted.clone() })]
             }
+            Self::Backlog(wanted) => {
+                let ends_otherwise = BacklogWanted { to: wanted.to + 1, ..wanted.clone() };
+                let begins_higher = BacklogWanted { from: u32::MAX, ..wanted.clone() };
+                vec![Self::Backlog(ends_otherwise), Self::Backlog(begins_higher)]
+            }
             Self::Probes(wanted) => wanted.contradictions(),
             Self::Finding(wanted) => vec![Self::NoFinding(wanted.clone())],
             Self::NoFinding(wanted) => vec![Self::Finding(wanted.clone())],
@@ -114,6 +148,7 @@ impl PageWanted {
         let page = &paged.page;
         is(self.notifier.as_ref(), &paged.notifier)
             && is(self.status.as_ref(), page.status.as_str())
+            && is(self.kind.as_ref(), &page.kind)
             && is(self.leg.as_ref(), &page.leg)
             && is(self.severity.as_ref(), &page.severity)
             && self.words.iter().all(|words| page.summary.contains(words))
@@ -146,7 +181,8 @@ impl ProbesWanted {
     fn fits(&self, probe: &Seen, played: &Played) -> bool {
         let mark = |name: &Option<String>| name.as_ref().and_then(|name| played.marks.get(name));
         is(self.outcome.as_ref(), probe.outcome.as_str())
-            && is(self.route.as_ref(), &probe.route)
+            && (self.played_by.contains(&probe.route)
+                || (self.played_by.is_empty() && is(self.route.as_ref(), &probe.route)))
             && is(self.region.as_ref(), &probe.region)
             && mark(&self.after).is_none_or(|after| probe.started_at >= *after)
             && mark(&self.before).is_none_or(|before| probe.started_at < *before)
@@ -157,6 +193,20 @@ impl ProbesWanted {
         let above = self.at_most.map(|most| with(Some(most + 1), None));
         let below = self.at_least.and_then(|least| least.checked_sub(1)).map(|most| with(None, Some(most)));
         above.into_iter().chain(below).collect()
+    }
+}
+
+impl BacklogWanted {
+    fn judge(&self, played: &Played) -> (bool, String) {
+        let counts = |count: &Count| count.missing.get(&self.leg).copied().unwrap_or(0);
+        let since = played.marks.get(&self.after);
+        let later = played.backlog.iter().filter(|count| since.is_some_and(|since| count.at >= *since));
+        let counted: Vec<u32> = later.map(counts).collect();
+        let falls = counted.is_sorted_by(|before, after| before >= after);
+        let from_to = counted.first().copied().zip(counted.last().copied());
+        let met = falls && from_to.is_some_and(|(from, to)| from >= self.from && to == self.to);
+        let words: Vec<String> = counted.iter().map(ToString::to_string).collect();
+        (met, if words.is_empty() { "not counted".to_owned() } else { words.join(", ") })
     }
 }
 
@@ -255,6 +305,9 @@ impl std::fmt::Display for Expectation {
                 let (leg, clock, after) = (&wanted.leg, wanted.clock.words(), &wanted.after);
                 write!(f, "{leg} is {clock} after {after} within {:?}", wanted.within.get())
             }
+            Self::Backlog(BacklogWanted { leg, after, from, to }) => {
+                write!(f, "missing mail of {leg} only falls after {after}, from at least {from} to {to}")
+            }
             Self::Probes(wanted) => {
                 let bound = [("at least", wanted.at_least), ("at most", wanted.at_most)];
                 let bound: Vec<_> = bound.iter().filter_map(|(w, n)| n.map(|n| format!("{w} {n}"))).collect();
@@ -285,6 +338,9 @@ impl PageWanted {
     fn sentence(&self, what: &str) -> String {
         let kind = [&self.severity, &self.leg, &self.status].into_iter().flatten().map(String::as_str);
         let mut text = kind.chain([what]).collect::<Vec<_>>().join(" ");
+        if let Some(kind) = &self.kind {
+            text += &format!(" of type {kind}");
+        }
         if let Some(notifier) = &self.notifier {
             text += &format!(" to {notifier}");
         }

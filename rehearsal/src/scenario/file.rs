@@ -82,6 +82,7 @@ pub(super) struct Expect {
     pub no_page: Vec<PageWanted>,
     pub incidents: Vec<IncidentsWanted>,
     pub clock: Vec<ClockWanted>,
+    pub backlog: Vec<BacklogWanted>,
     pub probes: Vec<ProbesWanted>,
     pub finding: Vec<FindingWanted>,
     pub no_finding: Vec<FindingWanted>,
@@ -95,6 +96,8 @@ pub struct PageWanted {
     pub notifier: Option<String>,
     /// `trigger` or `resolve`.
     pub status: Option<String>,
+    /// `incident.trigger`, `incident.overran` …
+    pub kind: Option<String>,
     /// `send`, `receive` or `monitoring`.
     pub leg: Option<String>,
     /// `critical` …
@@ -146,6 +149,21 @@ pub enum ClockName {
     FailedOver,
 }
 
+/// A countdown of missing mail, as the collector counts it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BacklogWanted {
+    /// The leg of the incident.
+    pub leg: String,
+    /// From this event on it only falls ...
+    pub after: String,
+    /// ... from at least so many ...
+    pub from: u32,
+    /// ... to exactly so many.
+    #[serde(default)]
+    pub to: u32,
+}
+
 /// How many probes ended in some way.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -154,6 +172,9 @@ pub struct ProbesWanted {
     pub outcome: Option<String>,
     /// Of this route.
     pub route: Option<String>,
+    /// The routes that play it.
+    #[serde(skip)]
+    pub played_by: Vec<String>,
     /// From this region.
     pub region: Option<String>,
     /// Started after this event.

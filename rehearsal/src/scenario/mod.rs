@@ -20,6 +20,8 @@ use anyhow::Context;
 use clap::Args;
 use mailsonar_settings::Problems;
 
+use crate::own::Own;
+
 pub use expect::{Expectation, Judged};
 pub(crate) use plan::COLLECTOR;
 pub use plan::{Act, Event, Plan};
@@ -33,6 +35,15 @@ pub struct Options {
     /// The scenario, or several of them.
     #[arg(required = true, value_name = "SCENARIO.toml")]
     scenarios: Vec<PathBuf>,
+    /// Play your own configuration: the collector's file, and one agent's or more.
+    ///
+    /// Agents that the collector knows and that have no file here are played with the first one's. Secrets
+    /// are not read, and nothing leaves this process.
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    config: Vec<PathBuf>,
+    /// The service that the scenario is about, where your configuration watches several.
+    #[arg(long, value_name = "NAME", requires = "config")]
+    service: Option<String>,
     /// Say it in JSON.
     #[arg(long)]
     json: bool,
@@ -52,8 +63,7 @@ const UNPLAYABLE: u8 = 2;
 
 /// Plays scenarios, and says how they went. 0: all as expected; 1: not; 2: a file is wrong.
 pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
-    let plans: Result<Vec<Plan>, Problems> = options.scenarios.iter().map(|path| Plan::read(path)).collect();
-    let plans = match plans {
+    let plans = match plans(options) {
         Ok(plans) => plans,
         Err(problems) => {
             writeln!(std::io::stderr(), "{problems}")?;
@@ -76,6 +86,14 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
         out.write_all(texts.join("\n\n").as_bytes())?;
     }
     Ok(if reports.iter().all(Report::is_met) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn plans(options: &Options) -> Result<Vec<Plan>, Problems> {
+    let own = match &options.config[..] {
+        [] => None,
+        files => Some(Own::read(files, options.service.as_deref())?),
+    };
+    options.scenarios.iter().map(|path| Plan::read_for(path, own.as_ref())).collect()
 }
 
 /// Plays one plan, on a thread of its own runtime.

@@ -12,7 +12,8 @@ use mailsonar_settings::{Document, Problem, Problems};
 
 use super::expect::Expectation;
 use super::file::{self, File};
-use crate::simulation::{ROUTES, SERVICE_DOMAIN, Usual};
+use crate::own::{Cast, Own};
+use crate::simulation::{ROUTES, SERVICE_DOMAIN, Setup, Usual};
 
 /// The names that stand for moments besides the events'.
 pub(super) const START: &str = "start";
@@ -40,6 +41,8 @@ pub struct Plan {
     pub events: Vec<Event>,
     /// What is expected, in the order of the file's kinds.
     pub expectations: Vec<Expectation>,
+    /// The configuration that is played, where it is not the usual world's.
+    pub own: Option<Own>,
 }
 
 /// Something that happens.
@@ -89,22 +92,33 @@ impl Plan {
     /// # Errors
     /// Everything that is wrong, each with its place and remedy.
     pub fn read(path: &Path) -> Result<Self, Problems> {
+        Self::read_for(path, None)
+    }
+
+    /// The same, to be played by an operator's own configuration.
+    pub fn read_for(path: &Path, own: Option<&Own>) -> Result<Self, Problems> {
         let name = path.file_stem().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-        Self::from_document(name, &Document::read(path)?)
+        Self::of(name, &Document::read(path)?, own)
     }
 
     /// Checks a document.
     pub fn from_document(name: String, document: &Document) -> Result<Self, Problems> {
+        Self::of(name, document, None)
+    }
+
+    fn of(name: String, document: &Document, own: Option<&Own>) -> Result<Self, Problems> {
         let file: File = document.parse()?;
-        let mut reader = Reader { document, problems: Vec::new() };
+        let mut reader = Reader { document, problems: Vec::new(), own, cast: None };
         let world = reader.world(&file.world);
+        reader.cast = own.map(|own| Cast::of(own, &world));
         let events = reader.events(&file, &world);
         let expectations = Expectation::all(&file.expect);
         reader.marks(&file, &events);
         if !reader.problems.is_empty() {
             return Err(Problems(reader.problems));
         }
-        Ok(Self {
+        let cast = reader.cast;
+        let plan = Self {
             name,
             title: file.title,
             story: file.story.trim().to_owned(),
@@ -114,7 +128,50 @@ impl Plan {
             world,
             events,
             expectations,
-        })
+            own: own.cloned(),
+        };
+        Ok(cast.map_or(plan.clone(), |cast| plan.played_by(&cast)))
+    }
+
+    /// What is set up for it.
+    pub fn setup(&self, seed: u64) -> anyhow::Result<Setup> {
+        match &self.own {
+            Some(own) => own.setup(&self.world, self.date, seed),
+            None => Setup::usual(&self.world, self.date, seed),
+        }
+    }
+
+    fn played_by(mut self, cast: &Cast) -> Self {
+        for event in &mut self.events {
+            event.acts = event.acts.iter().flat_map(|act| act.played_by(cast)).collect();
+        }
+        for expectation in &mut self.expectations {
+            expectation.play_by(cast);
+        }
+        self
+    }
+}
+
+impl Act {
+    fn played_by(&self, cast: &Cast) -> Vec<Self> {
+        let name = |name: &String| cast.text(name);
+        vec![match self {
+            Self::Break(what, rules) => {
+                Self::Break(what.clone(), rules.iter().flat_map(|rule| cast.rules(rule)).collect())
+            }
+            Self::Heal(what) => Self::Heal(what.clone()),
+            Self::FailOver(domain, site) => Self::FailOver(name(domain), site.clone()),
+            Self::Renumber(account, folder) => {
+                let all = cast.accounts(account).into_iter();
+                return all.map(|account| Self::Renumber(account, folder.clone())).collect();
+            }
+            Self::Cut(region, cut) => Self::Cut(name(region), *cut),
+            Self::Silence(region, cut) => Self::Silence(name(region), *cut),
+            Self::Kill(program) => Self::Kill(name(program)),
+            Self::Start(program) => Self::Start(name(program)),
+            Self::Clock(agent, ahead) => Self::Clock(name(agent), *ahead),
+            Self::Deafen(notifier, deaf) => Self::Deafen(notifier.clone(), *deaf),
+        }]
     }
 }
 
@@ -124,6 +181,8 @@ type Named<'a> = (&'static str, &'a [String], fn(String) -> Act);
 struct Reader<'a> {
     document: &'a Document,
     problems: Vec<Problem>,
+    own: Option<&'a Own>,
+    cast: Option<Cast>,
 }
 
 impl Reader<'_> {
@@ -238,12 +297,15 @@ impl Reader<'_> {
             ("hear", &event.hear, |region| Act::Silence(region, false)),
         ];
         let mut acts = Vec::new();
+        let mut known: Vec<&str> = world.regions.iter().map(|(name, _)| name.as_str()).collect();
+        known.extend(self.own.into_iter().flat_map(Own::regions));
         for (part, regions, act) in lists {
             for (nth, region) in regions.iter().enumerate() {
-                if !world.regions.iter().any(|(name, _)| name == region) {
-                    let key = format!("event.{at}.{part}.{nth}");
+                let key = format!("event.{at}.{part}.{nth}");
+                if !known.contains(&region.as_str()) {
                     self.wrong(&key, "there is no such region", "name one of the world's");
                 }
+                self.vacant(&key, region);
                 acts.push(act(region.clone()));
             }
         }
@@ -251,7 +313,8 @@ impl Reader<'_> {
     }
 
     fn at_programs(&mut self, event: &file::Event, at: usize, world: &Usual) -> Vec<Act> {
-        let agents: Vec<String> = world.regions.iter().map(|(region, _)| format!("{region}-1")).collect();
+        let mut agents: Vec<String> = world.regions.iter().map(|(region, _)| format!("{region}-1")).collect();
+        agents.extend(self.own.into_iter().flat_map(Own::agents).map(str::to_owned));
         let mut acts = Vec::new();
         let lists: [Named<'_>; 2] = [("kill", &event.kill, Act::Kill), ("start", &event.start, Act::Start)];
         for (part, programs, act) in lists {
@@ -260,6 +323,7 @@ impl Reader<'_> {
                     let remedy = format!("write one of {COLLECTOR}, {}", agents.join(", "));
                     self.wrong(&format!("event.{at}.{part}.{nth}"), "there is no such program", remedy);
                 }
+                self.vacant(&format!("event.{at}.{part}.{nth}"), program);
                 acts.push(act(program.clone()));
             }
         }
@@ -268,12 +332,22 @@ impl Reader<'_> {
             if !agents.contains(agent) {
                 self.wrong(&key, "there is no such agent", format!("write one of {}", agents.join(", ")));
             }
+            self.vacant(&key, agent);
             match signed(ahead) {
                 Ok(ahead) => acts.push(Act::Clock(agent.clone(), ahead)),
                 Err(why) => self.wrong(&key, why, "write how far it is wrong: \"+1h\" or \"-90s\""),
             }
         }
         acts
+    }
+
+    /// A region of the usual world that nobody plays is no place for an event.
+    fn vacant(&mut self, key: &str, region: &str) {
+        if self.cast.as_ref().is_some_and(|cast| cast.is_vacant(region)) {
+            let regions = self.own.map(|own| own.regions().join(", ")).unwrap_or_default();
+            let remedy = format!("write one of {regions}");
+            self.wrong(key, "this configuration has no agent to play it", remedy);
+        }
     }
 
     /// Every expectation's `after` and `before` must be something that happens.
@@ -294,6 +368,9 @@ impl Reader<'_> {
         }
         for (nth, clock) in expect.clock.iter().enumerate() {
             wanted.push((format!("clock.{nth}.after"), Some(&clock.after)));
+        }
+        for (nth, backlog) in expect.backlog.iter().enumerate() {
+            wanted.push((format!("backlog.{nth}.after"), Some(&backlog.after)));
         }
         for (kind, list) in [("finding", &expect.finding), ("no_finding", &expect.no_finding)] {
             let marks =

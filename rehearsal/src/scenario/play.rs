@@ -6,11 +6,11 @@ use std::time::Duration;
 use anyhow::Context;
 use jiff::{SignedDuration, Timestamp};
 use mailsonar_collector::evaluate::Finding;
-use mailsonar_collector::store::{Incident, ProbeQuery};
+use mailsonar_collector::store::{Incident, IncidentState, ProbeQuery, Store};
 use mailsonar_protocol::Outcome;
 
 use super::plan::{Act, COLLECTOR, Event, LAST_LATE_MAIL, Plan, START};
-use crate::simulation::{Paged, Setup, World};
+use crate::simulation::{Paged, World};
 
 /// How often the collector is asked what it finds.
 const LOOK: Duration = Duration::from_secs(1);
@@ -36,8 +36,19 @@ pub struct Played {
     pub findings: Vec<Noted>,
     /// Every probe.
     pub probes: Vec<Seen>,
-    /// Mail in the queues, every so often.
-    pub backlog: Vec<(Timestamp, usize)>,
+    /// Mail that is missing, every so often.
+    pub backlog: Vec<Count>,
+}
+
+/// Mail that is missing at one moment.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Count {
+    /// When.
+    pub at: Timestamp,
+    /// What the collector counts, by the leg of its open incidents.
+    pub missing: BTreeMap<String, u32>,
+    /// What the provider's queues really hold.
+    pub held: usize,
 }
 
 /// A finding and how long it stood.
@@ -70,7 +81,7 @@ pub struct Seen {
 
 /// Plays a plan on the caller's runtime, which must have one thread only.
 pub async fn play(plan: &Plan, seed: u64) -> anyhow::Result<Played> {
-    let world = World::start(Setup::usual(&plan.world, plan.date, seed)?).await?;
+    let world = World::start(plan.setup(seed)?).await?;
     play_in(world, plan).await
 }
 
@@ -78,10 +89,10 @@ pub async fn play(plan: &Plan, seed: u64) -> anyhow::Result<Played> {
 pub async fn play_in(world: World, plan: &Plan) -> anyhow::Result<Played> {
     let mut player = Player::new(world);
     for event in &plan.events {
-        player.until(event.at).await;
+        player.until(event.at).await?;
         player.happen(event).await.with_context(|| format!("event {:?}", event.words))?;
     }
-    player.until(SignedDuration::try_from(plan.length)?).await;
+    player.until(SignedDuration::try_from(plan.length)?).await?;
     player.world.check()?;
     player.played().await
 }
@@ -93,7 +104,7 @@ pub(crate) struct Player {
     marks: BTreeMap<String, Timestamp>,
     events: Vec<(Timestamp, String)>,
     findings: Vec<Noted>,
-    backlog: Vec<(Timestamp, usize)>,
+    backlog: Vec<Count>,
     next_backlog: Timestamp,
 }
 
@@ -112,27 +123,30 @@ impl Player {
     }
 
     /// Lets time pass, and looks now and then.
-    pub(crate) async fn until(&mut self, at: SignedDuration) {
+    pub(crate) async fn until(&mut self, at: SignedDuration) -> anyhow::Result<()> {
         let at = self.began + at;
         loop {
             let now = self.world.clock.now();
-            self.look(now);
+            self.look(now).await?;
             let left = Duration::try_from(at.duration_since(now)).unwrap_or_default();
             if left.is_zero() {
-                return;
+                return Ok(());
             }
             tokio::time::sleep(left.min(LOOK)).await;
         }
     }
 
-    fn look(&mut self, now: Timestamp) {
+    async fn look(&mut self, now: Timestamp) -> anyhow::Result<()> {
         if now >= self.next_backlog {
             let held = self.world.sandbox().truth().read(mailsonar_sandbox::Facts::in_queues);
-            self.backlog.push((now, held));
+            let open = |store: &Store| store.incidents(Some(IncidentState::Open), u32::MAX);
+            let open = self.world.desks().read(open).await?;
+            let missing = open.iter().map(|incident| (incident.leg.to_string(), incident.backlog.missing));
+            self.backlog.push(Count { at: now, missing: missing.collect(), held });
             self.next_backlog = now + BACKLOG;
         }
         // While the collector is down nobody can be asked; what it said last stands.
-        let Some(collector) = self.world.collector() else { return };
+        let Some(collector) = self.world.collector() else { return Ok(()) };
         let found = collector.findings();
         for noted in self.findings.iter_mut().filter(|noted| noted.until.is_none()) {
             let still = |other: &Finding| {
@@ -152,6 +166,7 @@ impl Player {
                 self.findings.push(Noted { from: now, until: None, kind, finding });
             }
         }
+        Ok(())
     }
 
     /// When it began.

@@ -7,12 +7,14 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use mailsonar_collector::incident::Failover;
 use serde::Serialize;
 
 use super::expect::Judged;
 use super::file::ClockName;
 use super::plan::Plan;
-use super::play::Played;
+use super::play::{Count, Played};
+use crate::own::Own;
 
 /// The report.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -23,6 +25,8 @@ pub struct Report {
     pub title: String,
     /// Its story.
     pub story: String,
+    /// The configuration that was played, where it is an operator's own, and what of it was not.
+    pub configuration: Vec<String>,
     /// Where its chance came from.
     pub seed: u64,
     /// The start.
@@ -33,6 +37,10 @@ pub struct Report {
     pub timeline: Vec<Line>,
     /// The incidents, in the order in which they were opened.
     pub incidents: Vec<IncidentSummary>,
+    /// The mail that was missing, as long as any was.
+    pub backlog: Vec<Count>,
+    /// Who was paged, and how often.
+    pub notifiers: BTreeMap<String, BTreeMap<String, usize>>,
     /// The outcomes that occurred, in the order of their list.
     pub outcomes: Vec<&'static str>,
     /// How many probes of each route met each outcome.
@@ -64,8 +72,6 @@ pub enum Kind {
     Page,
     /// Something was found, or is over.
     Finding,
-    /// How much mail the queues hold.
-    Backlog,
 }
 
 /// One incident.
@@ -81,6 +87,14 @@ pub struct IncidentSummary {
     pub started_at: Timestamp,
     /// Its clocks, as far as they are known.
     pub clocks: Vec<(ClockName, Timestamp)>,
+    /// Who was to blame and why, in a sentence.
+    pub blame: Option<String>,
+    /// How mail moved to another site: a sentence for each time.
+    pub failovers: Vec<String>,
+    /// How many letters it took in and held back until they were late.
+    pub arrived_late: u32,
+    /// How many never came.
+    pub missing: u32,
 }
 
 impl Report {
@@ -91,11 +105,14 @@ impl Report {
             scenario: plan.name.clone(),
             title: plan.title.clone(),
             story: plan.story.clone(),
+            configuration: plan.own.as_ref().map(Own::told).unwrap_or_default(),
             seed,
             began: played.began,
             ended: played.ended,
             timeline: timeline(played),
             incidents: incidents(played),
+            backlog: backlog(played),
+            notifiers: notifiers(played),
             outcomes: outcomes.into_iter().map(mailsonar_protocol::Outcome::as_str).collect(),
             probes,
             expectations: plan.expectations.iter().map(|wanted| wanted.judge(played)).collect(),
@@ -124,8 +141,52 @@ fn incidents(played: &Played) -> Vec<IncidentSummary> {
         summary: incident.summary.clone(),
         started_at: incident.started_at,
         clocks: CLOCKS.into_iter().filter_map(|clock| Some((clock, clock.of(incident)?))).collect(),
+        blame: incident.blame.as_ref().map(|blame| blame.words.clone()).filter(|words| !words.is_empty()),
+        failovers: incident.failovers.iter().map(|failover| moved(failover, played.began)).collect(),
+        arrived_late: incident.backlog.arrived_late,
+        missing: incident.backlog.missing,
     };
     played.incidents.iter().map(summarise).collect()
+}
+
+fn moved(failover: &Failover, began: Timestamp) -> String {
+    let Failover { from, to, began_at, done_at } = failover;
+    let (last, first) = (clock(*began_at, began), clock(*done_at, began));
+    format!("from {from}, which took the last letter at {last}, to {to}, which took the first at {first}")
+}
+
+/// Every page, those together that said the same at the same moment.
+fn pages(played: &Played) -> Vec<(Timestamp, Vec<String>, String)> {
+    let mut pages: Vec<(Timestamp, Vec<String>, String)> = Vec::new();
+    for paged in &played.pages {
+        // Some services are told the state only.
+        let words = if paged.words.is_empty() { &paged.page.summary } else { &paged.words };
+        let kind = paged.page.kind.trim_start_matches("incident.");
+        let words = format!("{kind}. {words}");
+        match pages.iter_mut().find(|(at, _, said)| *at == paged.at && *said == words) {
+            Some((_, notifiers, _)) => notifiers.push(paged.notifier.clone()),
+            None => pages.push((paged.at, vec![paged.notifier.clone()], words)),
+        }
+    }
+    pages
+}
+
+/// The counts from before the first that is not nothing to after the last.
+fn backlog(played: &Played) -> Vec<Count> {
+    let is_some = |count: &Count| count.held > 0 || count.missing.values().any(|missing| *missing > 0);
+    let first = played.backlog.iter().position(is_some);
+    let last = played.backlog.iter().rposition(is_some);
+    let (Some(first), Some(last)) = (first, last) else { return Vec::new() };
+    played.backlog.iter().take(last + 2).skip(first).cloned().collect()
+}
+
+fn notifiers(played: &Played) -> BTreeMap<String, BTreeMap<String, usize>> {
+    let mut counts: BTreeMap<String, BTreeMap<String, usize>> = BTreeMap::new();
+    for paged in &played.pages {
+        let kind = paged.page.kind.trim_start_matches("incident.").to_owned();
+        *counts.entry(paged.notifier.clone()).or_default().entry(kind).or_default() += 1;
+    }
+    counts
 }
 
 fn timeline(played: &Played) -> Vec<Line> {
@@ -141,23 +202,14 @@ fn timeline(played: &Played) -> Vec<Line> {
             line(at, Kind::Incident, format!("{leg}: resolved"));
         }
     }
-    for paged in &played.pages {
-        let (status, summary) = (paged.page.status.as_str(), &paged.page.summary);
-        line(paged.at, Kind::Page, format!("{status} to {}: {summary}", paged.notifier));
+    for (at, notifiers, words) in pages(played) {
+        line(at, Kind::Page, format!("{}: {words}", notifiers.join(", ")));
     }
     for noted in &played.findings {
         line(noted.from, Kind::Finding, noted.finding.words.clone());
         if let Some(at) = noted.until {
             line(at, Kind::Finding, format!("over: {} {}", noted.kind, noted.finding.subject));
         }
-    }
-    // What did not change since the last look says nothing.
-    let mut last = 0;
-    for (at, held) in &played.backlog {
-        if *held != last {
-            line(*at, Kind::Backlog, format!("{held} letters in the queues"));
-        }
-        last = *held;
     }
     lines.sort_by_key(|line| (line.at, line.kind));
     lines

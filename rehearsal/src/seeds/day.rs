@@ -63,7 +63,7 @@ impl<'a> Day<'a> {
     /// settled.
     pub async fn play(mut self) -> anyhow::Result<Aftermath> {
         for event in &self.chaos.events {
-            self.player.until(event.at).await;
+            self.player.until(event.at).await?;
             self.player.happen(event).await?;
         }
         let healed_at = self.chaos.healed_at;
@@ -71,7 +71,7 @@ impl<'a> Day<'a> {
         let mut at = healed_at + settles;
         loop {
             at += LOOK;
-            self.player.until(at).await;
+            self.player.until(at).await?;
             let mut after = self.look(at - settles).await?;
             let passed = at - healed_at;
             if after.has_settled() {

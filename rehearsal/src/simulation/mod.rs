@@ -30,7 +30,7 @@ pub use clock::SimulatedClock;
 pub use member::{Heard, Member};
 pub(crate) use setup::notifier;
 pub use setup::{AgentSetup, REFERENCE_DOMAIN, ROUTES, SERVICE_DOMAIN, Setup, Usual};
-pub use ways::Paged;
+pub use ways::{PAGER_URL, Paged};
 use ways::{Pager, Reception};
 
 /// Everything, running. It ends when dropped.
@@ -68,9 +68,11 @@ impl World {
         std::fs::write(setup.ca_file(), sandbox.ca_pem()).context("the sandbox's CA")?;
         let pages = Arc::<Mutex<Vec<Paged>>>::default();
         let deaf = Arc::<Mutex<BTreeSet<String>>>::default();
-        let receiver = Pager { clock: clock.clone(), pages: pages.clone(), deaf: deaf.clone() };
+        let receiver = Pager::new(clock.clone(), pages.clone(), deaf.clone());
+        let mut config = CollectorConfig::from_document(&setup.collector)?;
+        config.notifiers = config.notifiers.overheard_by(receiver.ear());
         let mut collector = Headquarters {
-            config: CollectorConfig::from_document(&setup.collector)?,
+            config,
             clock: clock.clone(),
             desks: Desks::inline(Store::in_memory()?),
             post: Arc::new(receiver),

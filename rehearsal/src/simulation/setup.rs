@@ -100,6 +100,19 @@ impl Default for Usual {
     }
 }
 
+impl Usual {
+    /// Makes a provider as this world has them.
+    pub fn apply_to(&self, provider: &mut ProviderConfig) {
+        provider.delivery_delay = self.delivery;
+        provider.retry_every = self.retry_every;
+        for host in provider.hosts.iter_mut().filter(|_| self.equal_mx) {
+            if let Role::Mx { preference } = &mut host.role {
+                *preference = 10;
+            }
+        }
+    }
+}
+
 impl Setup {
     /// Where the sandbox's CA is.
     pub fn ca_file(&self) -> PathBuf {
@@ -144,13 +157,7 @@ fn providers(usual: &Usual) -> Vec<ProviderConfig> {
     [(SERVICE_DOMAIN, &sites[..]), (REFERENCE_DOMAIN, &["main"])]
         .map(|(domain, sites)| {
             let mut provider = ProviderConfig::new(domain, sites);
-            provider.delivery_delay = usual.delivery;
-            provider.retry_every = usual.retry_every;
-            for host in provider.hosts.iter_mut().filter(|_| usual.equal_mx) {
-                if let Role::Mx { preference } = &mut host.role {
-                    *preference = 10;
-                }
-            }
+            usual.apply_to(&mut provider);
             provider.account("probe", "secret").account("watch", "secret")
         })
         .to_vec()

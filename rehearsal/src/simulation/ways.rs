@@ -3,7 +3,7 @@
 //! Each stands where a part of production takes one: [`Network`] and [`Dns`] of the agent, its
 //! [`ship::Post`] to the collector, and the collector's [`notify::Post`] to whoever is paged.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -24,9 +24,11 @@ use mailsonar_agent::net::{BoxedStream, Network};
 use mailsonar_agent::resolve::Dns;
 use mailsonar_agent::ship;
 use mailsonar_clock::SharedClock;
-use mailsonar_collector::notify::{self, Page, PostError, PostReply, PostRequest};
-use mailsonar_protocol::{BATCHES_PATH, Text};
+use mailsonar_collector::notify::{self, Ear, Page, PostError, PostReply, PostRequest};
+use mailsonar_protocol::{BATCHES_PATH, CONFIRM_PATH, Text};
 use mailsonar_sandbox::Sandbox;
+use serde_json::Value;
+use tokio::sync::Notify;
 use tower::ServiceExt;
 
 use crate::demo::distance::Distance;
@@ -35,6 +37,8 @@ use crate::demo::distance::Distance;
 const ANSWER: usize = 1024 * 1024;
 /// How long an agent waits for a collector that does not answer, as its HTTP client would.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// The same, where the collector has heard and holds its answer back.
+const LONG_PATIENCE: Duration = Duration::from_secs(30);
 /// What a pager takes to answer.
 const PAGER: Duration = Duration::from_millis(40);
 
@@ -89,15 +93,32 @@ impl Dns for Zones {
 
 /// The collector's HTTP, while it runs.
 #[derive(Clone, Default)]
-pub(super) struct Reception(Arc<Mutex<Option<Router>>>);
+pub(super) struct Reception {
+    router: Arc<Mutex<Option<Router>>>,
+    /// Told when it goes: whoever waits for its answer is cut off, as by a kernel.
+    gone: Arc<Notify>,
+}
 
 impl Reception {
     pub(super) fn set(&self, router: Option<Router>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = router;
+        *self.router.lock().unwrap_or_else(PoisonError::into_inner) = router;
+        self.gone.notify_waiters();
     }
 
-    fn router(&self) -> Option<Router> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    async fn answer(&self, request: Request<Body>) -> Result<(u16, Bytes), String> {
+        let router = self.router.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let router = router.ok_or("connection refused")?;
+        let answered = async {
+            let Ok(response) = router.oneshot(request).await;
+            let status = response.status().as_u16();
+            let answer = axum::body::to_bytes(response.into_body(), ANSWER).await;
+            Ok((status, answer.map_err(|error| error.to_string())?))
+        };
+        tokio::select! {
+            biased;
+            () = self.gone.notified() => Err("connection reset".into()),
+            answer = answered => answer,
+        }
     }
 }
 
@@ -115,22 +136,38 @@ impl ship::Post for ToCollector {
             posted.unwrap_or_else(|_| Err("operation timed out".into()))
         })
     }
+
+    fn ask(&self) -> BoxFuture<'_, Result<(u16, Bytes), String>> {
+        let request = Request::get(CONFIRM_PATH).body(Body::empty());
+        Box::pin(async move {
+            let asked = tokio::time::timeout(LONG_PATIENCE, self.exchange(request)).await;
+            asked.unwrap_or_else(|_| Err("operation timed out".into()))
+        })
+    }
 }
 
 impl ToCollector {
     async fn delivered(&self, body: Bytes) -> Result<(u16, Bytes), String> {
-        self.distance.round_trip().await;
-        let router = self.reception.router().ok_or("connection refused")?;
         let request = Request::post(BATCHES_PATH)
-            .header(header::AUTHORIZATION, format!("Bearer {}", self.token))
             .header(header::CONTENT_TYPE, "application/json")
             .header(header::CONTENT_ENCODING, "gzip")
-            .body(Body::from(body))
-            .map_err(|error| error.to_string())?;
-        let Ok(response) = router.oneshot(request).await;
-        let status = response.status().as_u16();
-        let answer = axum::body::to_bytes(response.into_body(), ANSWER).await;
-        Ok((status, answer.map_err(|error| error.to_string())?))
+            .body(Body::from(body));
+        self.exchange(request).await
+    }
+
+    async fn exchange(
+        &self,
+        request: Result<Request<Body>, axum::http::Error>,
+    ) -> Result<(u16, Bytes), String> {
+        let mut request = request.map_err(|error| error.to_string())?;
+        let token = format!("Bearer {}", self.token).parse();
+        request
+            .headers_mut()
+            .insert(header::AUTHORIZATION, token.map_err(|_| "a token that no header holds")?);
+        self.distance.one_way().await;
+        let answer = self.reception.answer(request).await;
+        self.distance.one_way().await;
+        answer
     }
 }
 
@@ -143,34 +180,92 @@ pub struct Paged {
     pub notifier: String,
     /// What it says.
     pub page: Page,
+    /// The words that the notifier found for it.
+    pub words: String,
 }
 
 /// Takes every page. Where the receiver is down, the notifier tries again as it would in production.
 #[derive(Clone)]
 pub(super) struct Pager {
-    pub clock: SharedClock,
-    pub pages: Arc<Mutex<Vec<Paged>>>,
+    clock: SharedClock,
+    pages: Arc<Mutex<Vec<Paged>>>,
+    /// What each notifier sent last.
+    sent: Arc<Mutex<BTreeMap<String, Value>>>,
     /// The notifiers whose receivers are out of order.
-    pub deaf: Arc<Mutex<BTreeSet<String>>>,
+    deaf: Arc<Mutex<BTreeSet<String>>>,
 }
 
 /// Where the simulated notifiers post, followed by the notifier's name.
-pub(super) const PAGER_URL: &str = "http://127.0.0.1:9/";
+pub const PAGER_URL: &str = "http://127.0.0.1:9/";
+
+impl Pager {
+    pub(super) fn new(
+        clock: SharedClock,
+        pages: Arc<Mutex<Vec<Paged>>>,
+        deaf: Arc<Mutex<BTreeSet<String>>>,
+    ) -> Self {
+        Self { clock, pages, sent: Arc::default(), deaf }
+    }
+
+    /// Hears what each notifier has sent.
+    pub(super) fn ear(&self) -> Ear {
+        let pager = self.clone();
+        Ear::new(move |notifier, pages| pager.hear(notifier, pages))
+    }
+
+    fn hear(&self, notifier: &str, pages: &[Page]) {
+        let sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner).get(notifier).cloned();
+        let sent = sent.unwrap_or_default();
+        let words = said(&sent);
+        let mut heard = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
+        for page in pages {
+            let same = |paged: &Paged| {
+                let told = (&paged.notifier, &paged.page.incident, &paged.page.kind);
+                told == (&notifier.to_owned(), &page.incident, &page.kind)
+            };
+            // Alertmanager is told every minute that an alert still stands.
+            if sent.is_array() && heard.iter().any(same) {
+                continue;
+            }
+            heard.push(Paged {
+                at: self.clock.now(),
+                notifier: notifier.to_owned(),
+                page: page.clone(),
+                words: words.clone(),
+            });
+        }
+    }
+}
 
 impl notify::Post for Pager {
     fn post(&self, request: PostRequest) -> BoxFuture<'_, Result<PostReply, PostError>> {
         async move {
             tokio::time::sleep(PAGER).await;
-            let page: Page =
-                serde_json::from_slice(&request.body).map_err(|error| PostError(error.to_string()))?;
-            let notifier = request.url.rsplit('/').next().unwrap_or_default().to_owned();
+            let path = request.url.strip_prefix(PAGER_URL).unwrap_or_default();
+            let notifier = path.split('/').next().unwrap_or_default().to_owned();
             if self.deaf.lock().unwrap_or_else(PoisonError::into_inner).contains(&notifier) {
                 return Ok(PostReply { status: 503, retry_after: None, words: Text::default() });
             }
-            let paged = Paged { at: self.clock.now(), notifier, page };
-            self.pages.lock().unwrap_or_else(PoisonError::into_inner).push(paged);
-            Ok(PostReply { status: 204, retry_after: None, words: Text::default() })
+            let body = serde_json::from_slice(&request.body).unwrap_or_default();
+            self.sent.lock().unwrap_or_else(PoisonError::into_inner).insert(notifier, body);
+            Ok(PostReply { status: 202, retry_after: None, words: Text::default() })
         }
         .boxed()
     }
+}
+
+/// The words for a person in what a notifier sends, whatever its kind.
+fn said(body: &Value) -> String {
+    const PLACES: [&[&str]; 5] = [
+        &["/payload/summary"],
+        &["/blocks/0/text/text"],
+        &["/title", "/message"],
+        &["/0/annotations/summary", "/0/annotations/description"],
+        &["/summary"],
+    ];
+    let words = |places: &[&str]| {
+        let found: Vec<&str> = places.iter().filter_map(|place| body.pointer(place)?.as_str()).collect();
+        (!found.is_empty()).then(|| found.join("\n"))
+    };
+    PLACES.iter().find_map(|places| words(places)).unwrap_or_default()
 }

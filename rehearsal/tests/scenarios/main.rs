@@ -2,6 +2,7 @@
 
 mod faults;
 mod files;
+mod own;
 mod planted;
 mod seeds;
 mod shipped;

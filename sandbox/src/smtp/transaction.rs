@@ -158,7 +158,7 @@ impl Session {
     /// Why this door takes no mail for this address, if so.
     fn unwanted(&self, to: &str) -> Option<&'static str> {
         let provider = self.world.provider_of(self.line.host);
-        let local = domain(to).eq_ignore_ascii_case(&provider.config.domain);
+        let local = provider.config.takes(domain(to));
         if local {
             let known = provider.mailboxes.owner(to).is_some();
             (!known).then_some("550 5.1.1 No such user here")

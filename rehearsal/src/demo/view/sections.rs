@@ -9,7 +9,7 @@ use mailsonar_protocol::{Outcome, Record, Stage};
 use ratatui::text::{Line, Span};
 
 use super::look::{Look, Tone, sign};
-use super::words::{apart, cut, length, rule, wrapped};
+use super::words::{apart, cut, length, rule, told};
 use crate::demo::model::{Model, Paged};
 use crate::demo::note;
 use crate::demo::world::REGIONS;
@@ -132,7 +132,7 @@ fn one(incident: &Incident, model: &Model, look: Look, width: usize, most: usize
     let age = note::stopwatch(model.now.duration_since(incident.started_at));
     let text = format!("{age} {}", incident.summary);
     let mut lines = Vec::new();
-    for (at, words) in wrapped(&text, width.saturating_sub(4), most).into_iter().enumerate() {
+    for (at, words) in told(&text, width.saturating_sub(4), most).into_iter().enumerate() {
         let (label, tone) = if at == 0 { (" ● ", Tone::Strong) } else { ("   ", Tone::Plain) };
         lines.push(Line::from(vec![
             Span::styled(label, look.style(Tone::Bad)),
@@ -176,7 +176,7 @@ fn page(paged: &Paged, model: &Model, look: Look, width: usize, most: usize) -> 
     let indent = length(&spans);
     let summary = note::one_line(&paged.page.summary);
     let room = width.saturating_sub(indent + 1);
-    let words = if most == 1 { vec![cut(&summary, room)] } else { wrapped(&summary, room, most) };
+    let words = if most == 1 { vec![cut(&summary, room)] } else { told(&summary, room, most) };
     let mut words = words.into_iter();
     spans.push(Span::raw(words.next().unwrap_or_default()));
     let rest = words.map(|words| Line::from(format!("{:indent$}{words}", "")));

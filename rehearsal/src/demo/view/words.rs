@@ -4,6 +4,9 @@ use ratatui::text::{Line, Span};
 
 use super::look::{Look, Tone};
 
+/// Where a summary says who is to blame.
+const BLAME: &str = "To blame: ";
+
 /// A heading: a rule with words in it.
 pub(super) fn rule(title: &str, look: Look, width: usize) -> Line<'static> {
     rule_with(title, Vec::new(), look, width)
@@ -63,7 +66,7 @@ pub(super) fn cut(text: &str, most: usize) -> String {
 }
 
 /// A text in lines of at most so many characters, broken between words, in at most so many lines.
-pub(super) fn wrapped(text: &str, width: usize, most: usize) -> Vec<String> {
+fn wrapped(text: &str, width: usize, most: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split_whitespace() {
         match lines.last_mut() {
@@ -81,6 +84,19 @@ pub(super) fn wrapped(text: &str, width: usize, most: usize) -> Vec<String> {
         }
     }
     lines
+}
+
+/// As [`wrapped`], but where not all of a summary has room it keeps who is to blame.
+pub(super) fn told(summary: &str, width: usize, most: usize) -> Vec<String> {
+    let whole = wrapped(summary, width, usize::MAX);
+    match summary.find(BLAME) {
+        Some(at) if most > 1 && whole.len() > most => {
+            let mut lines = wrapped(&summary[..at], width, most - 1);
+            lines.extend(wrapped(&summary[at..], width, 1));
+            lines
+        }
+        _ => wrapped(summary, width, most),
+    }
 }
 
 /// How wide spans are together.
@@ -101,5 +117,16 @@ mod tests {
         assert_eq!(wrapped("one two three four", 9, 2), ["one two", "three …"]);
         assert_eq!(wrapped("incomprehensibilities", 9, 2), ["incompre…"]);
         assert_eq!(wrapped("one", 9, 0), [""; 0]);
+    }
+
+    #[test]
+    fn who_is_to_blame_is_said_even_where_not_all_has_room() {
+        let summary = "Receiving fails in 3 of 3 regions since 11:00. To blame: the MX.";
+        assert_eq!(told(summary, 20, 9).join(" "), summary);
+        assert_eq!(
+            told(summary, 20, 3),
+            ["Receiving fails in 3", "of 3 regions since …", "To blame: the MX."]
+        );
+        assert_eq!(told("one two three four", 9, 2), ["one two", "three …"]);
     }
 }
