@@ -92,7 +92,7 @@ fn backlog(text: &mut String, report: &Report) {
         }
         row + "\n"
     };
-    *text += "The backlog, probe by probe\n\n";
+    *text += "The backlog, from time to time\n\n";
     *text += &row("", &[heads, vec!["the queues hold".to_owned()]].concat());
     for count in &report.backlog {
         let missing = legs.iter().map(|leg| count.missing.get(*leg).map_or("-".to_owned(), u32::to_string));

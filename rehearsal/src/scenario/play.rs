@@ -14,8 +14,8 @@ use crate::simulation::{Paged, World};
 
 /// How often the collector is asked what it finds.
 const LOOK: Duration = Duration::from_secs(1);
-/// How often the backlog is noted.
-const BACKLOG: SignedDuration = SignedDuration::from_mins(30);
+/// How many times the backlog is noted, evenly over the time played: twenty hours give a row each half hour.
+const BACKLOG_ROWS: i32 = 40;
 
 /// What came of a plan.
 #[derive(Debug, Clone)]
@@ -87,12 +87,13 @@ pub async fn play(plan: &Plan, seed: u64) -> anyhow::Result<Played> {
 
 /// Plays a plan in a world of one's own.
 pub async fn play_in(world: World, plan: &Plan) -> anyhow::Result<Played> {
-    let mut player = Player::new(world);
+    let length = SignedDuration::try_from(plan.length)?;
+    let mut player = Player::new(world, length);
     for event in &plan.events {
         player.until(event.at).await?;
         player.happen(event).await.with_context(|| format!("event {:?}", event.words))?;
     }
-    player.until(SignedDuration::try_from(plan.length)?).await?;
+    player.until(length).await?;
     player.world.check()?;
     player.played().await
 }
@@ -105,19 +106,23 @@ pub(crate) struct Player {
     events: Vec<(Timestamp, String)>,
     findings: Vec<Noted>,
     backlog: Vec<Count>,
+    backlog_gap: SignedDuration,
     next_backlog: Timestamp,
 }
 
 impl Player {
-    pub(crate) fn new(world: World) -> Self {
+    /// `length` is the time that will be played.
+    pub(crate) fn new(world: World, length: SignedDuration) -> Self {
         let began = world.clock.now();
+        let backlog_gap = length / BACKLOG_ROWS;
         Self {
             began,
             marks: BTreeMap::from([(START.to_owned(), began)]),
             events: Vec::new(),
             findings: Vec::new(),
             backlog: Vec::new(),
-            next_backlog: began + BACKLOG,
+            backlog_gap,
+            next_backlog: began + backlog_gap,
             world,
         }
     }
@@ -143,7 +148,7 @@ impl Player {
             let open = self.world.desks().read(open).await?;
             let missing = open.iter().map(|incident| (incident.leg.to_string(), incident.backlog.missing));
             self.backlog.push(Count { at: now, missing: missing.collect(), held });
-            self.next_backlog = now + BACKLOG;
+            self.next_backlog = now + self.backlog_gap;
         }
         // While the collector is down nobody can be asked; what it said last stands.
         let Some(collector) = self.world.collector() else { return Ok(()) };

@@ -54,7 +54,7 @@ impl<'a> Day<'a> {
             secrets.push(agent.token.clone());
             agent.document = written_anew(agent);
         }
-        let mut player = Player::new(World::start(setup).await?);
+        let mut player = Player::new(World::start(setup).await?, chaos.healed_at);
         let strangers = strangers(player.world().sandbox())?;
         Ok(Self { chaos, player, secrets, strangers })
     }

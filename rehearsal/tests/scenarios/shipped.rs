@@ -33,13 +33,14 @@ fn every_kind_of_expectation_is_used_and_can_be_contradicted() {
                 Expectation::NoPage(_) => "no page",
                 Expectation::Incidents(_) => "incidents",
                 Expectation::Clock(_) => "clock",
+                Expectation::Backlog(_) => "backlog",
                 Expectation::Probes(_) => "probes",
                 Expectation::Finding(_) => "finding",
                 Expectation::NoFinding(_) => "no finding",
             });
         }
     }
-    let all = ["clock", "finding", "incidents", "no finding", "no page", "page", "probes"];
+    let all = ["backlog", "clock", "finding", "incidents", "no finding", "no page", "page", "probes"];
     assert_eq!(kinds.into_iter().collect::<Vec<_>>(), all);
 }
 
@@ -89,6 +90,7 @@ scenarios! {
     mx2_dead: "mx2-dead",
     flapping: "flapping",
     slow_drip: "slow-drip",
+    queue_held: "queue-held",
     bounce_storm: "bounce-storm",
     imap_frozen: "imap-frozen",
     dns_hijack: "dns-hijack",
