@@ -334,7 +334,7 @@ const MX: &[Row] = &[
         "receive: mx mx1.acme.example[127.64.0.2], mx mx2.acme.example[127.64.0.5]",
         "yes",
     ),
-    ("greylist seconds=15 provider=acme.example service=mx", "receive", "delivered", "", "no"),
+    ("greylist seconds=15 provider=acme.example service=mx", "receive", "delivered, after a 4xx", "", "no"),
     (
         "reply code=554 text=\"5.7.1 No\" provider=acme.example service=mx stage=accept",
         "receive",
