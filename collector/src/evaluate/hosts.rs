@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use mailsonar_protocol::{Class, Door, Region, ServiceName};
+use mailsonar_protocol::{Class, Door, Outcome, Region, ServiceName};
 
 use super::blame::host_of;
 use super::facts::{Lane, Sample};
@@ -91,8 +91,17 @@ impl Hosts {
 
     /// Whether it says nothing of the service that this message was not taken.
     pub(super) fn excuses(&self, lane: &Lane, sample: &Sample) -> bool {
-        let spoken_to = lane.door == Door::Mx && !sample.accepted && !sample.address.is_empty();
-        spoken_to && self.has_other(lane.recipient(), &host_of(lane, sample))
+        if lane.door != Door::Mx || sample.accepted {
+            return false;
+        }
+        let service = lane.recipient();
+        if sample.address.is_empty() {
+            // Of one under way that reached nobody yet, it is not known whose turn it is.
+            return sample.outcome == Outcome::InFlight
+                && self.of(service).nth(1).is_some()
+                && self.alive.iter().any(|(of, _)| of == service);
+        }
+        self.has_other(service, &host_of(lane, sample))
     }
 
     /// Whether another host of the service is alive.
